@@ -1,0 +1,65 @@
+# One command from a fresh clone: `make train prompt="a blue mushroom"`. Needs make and Python >= 3.11 with venv.
+
+PYTHON ?= python3
+TORCH_INDEX ?=# e.g. PyTorch's own CPU index: saves the several GB of CUDA inside Linux's plain torch
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+# The prompt travels through the environment as typed: pasted into a recipe, `$`, quotes and backticks would be obeyed.
+export PROMPT := $(value prompt)
+unexport prompt
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train test check bench bench-peer test-gpu clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
+
+setup: $(INSTALLED) ## make .venv and install the pinned packages
+
+train: $(INSTALLED) ## train one prompt and leave its turntable: make train prompt="a blue mushroom"
+	@test -n "$$PROMPT" || { echo 'make train needs a prompt: make train prompt="a blue mushroom"' >&2; exit 2; }
+	@$(BIN)/python -m src.train "prompt=$$PROMPT"
+
+test: $(INSTALLED) ## run the whole CPU test suite
+	@$(BIN)/python -m pytest -q
+
+test-gpu: $(INSTALLED) ## run the tests that need a CUDA device
+	@$(BIN)/python -m pytest -q -m gpu
+
+check: $(INSTALLED) ## formatting, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(INSTALLED) ## time the parts of a step against their references
+	@$(BIN)/python -m src.bench
+
+bench-peer: $(INSTALLED) ## the same beside nerfstudio's hash encoding, fetched without its dependencies
+	@test -d $(VENV)/peer || $(BIN)/python -m pip install --no-deps --target $(VENV)/peer nerfstudio==1.1.5
+	@$(BIN)/python -m src.bench peer=$(VENV)/peer
+
+clean: ## remove the environment and caches; runs in outputs/ stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamp is written last, so an interrupted installation is taken up again and a finished one costs nothing.
+$(INSTALLED): requirements.lock pyproject.toml | $(BIN)/pip
+ifneq ($(TORCH_INDEX),)
+	grep '^torch==' requirements.lock > $(VENV)/torch.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --index-url "$(TORCH_INDEX)" -r $(VENV)/torch.txt
+endif
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+$(BIN)/pip:
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "No $(PYTHON) here: sudo apt install python3 python3-venv, or name another with PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "$(PYTHON) is older than Python 3.11: install a newer one and name it, as in make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make virtual environments: sudo apt install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)

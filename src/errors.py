@@ -1,0 +1,5 @@
+"""The one exception that users see as a sentence instead of a traceback."""
+
+
+class UserError(Exception):
+    """Something the user can put right: one sentence naming the setting, the value and the remedy; exit code 2."""
