@@ -1,0 +1,1 @@
+"""Parameters to image: cameras, hash grid, field, background, occupancy, rendering, regularisers."""

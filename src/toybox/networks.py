@@ -1,0 +1,148 @@
+"""The bundled prior's parts, untrained: tokenizer, text encoder, autoencoder, denoiser, noise schedule.
+
+All are stock diffusers and transformers classes in the layout of a StableDiffusionPipeline folder, only small. The
+autoencoder starts as a linear thumbnail (Haar-like down-sampling, residual branches at zero): from the libraries' own
+initialisation it spends its first thousands of steps finding that solution.
+"""
+
+import copy
+import json
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from torch import nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+TOKENS = 77
+TEXT_WIDTH = 128
+SPECIAL = ["<|startoftext|>", "<|endoftext|>"]
+
+
+def noise_schedule() -> DDIMScheduler:
+    """Stable Diffusion's own schedule."""
+    return DDIMScheduler(
+        num_train_timesteps=1000,
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+    )
+
+
+def autoencoder() -> AutoencoderKL:
+    """[B, 3, 64, 64] in [-1, 1] <-> latents [B, 4, 16, 16]; 0.65 M parameters."""
+    vae = AutoencoderKL(
+        block_out_channels=(16, 32, 64),
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=4,
+        mid_block_add_attention=False,
+        sample_size=64,
+        scaling_factor=1.0,
+    )
+    with torch.no_grad():
+        for module in vae.modules():
+            if type(module).__name__ == "ResnetBlock2D":
+                module.conv2.weight.zero_()
+                module.conv2.bias.zero_()
+                if module.conv_shortcut is not None:
+                    _identity(module.conv_shortcut)
+            elif type(module).__name__ == "Upsample2D":
+                _identity(module.conv)
+            elif type(module).__name__ == "Downsample2D":
+                _haar(module.conv)
+        _identity(vae.encoder.conv_in)
+        _identity(vae.decoder.conv_in)
+        vae.quant_conv.bias[4:] = -5.0  # posterior log-variance: start almost deterministic
+    return vae
+
+
+def _identity(conv: nn.Conv2d) -> None:
+    """Pass the first channels through unchanged; the rest keep a tenth of their random weights."""
+    out, inner, height, width = conv.weight.shape
+    conv.weight.mul_(0.1)
+    conv.bias.zero_()
+    for c in range(min(out, inner)):
+        conv.weight[c] = 0
+        conv.weight[c, c, height // 2, width // 2] = 1
+
+
+def _haar(conv: nn.Conv2d) -> None:
+    """2x2 means of the first channels, then their horizontal and vertical differences, as far as channels last."""
+    out = conv.weight.shape[0]
+    patterns = torch.tensor([[[1, 1], [1, 1]], [[1, -1], [1, -1]], [[1, 1], [-1, -1]]]) / 4
+    third = out // 3
+    conv.weight.mul_(0.1)
+    conv.bias.zero_()
+    for c in range(3 * third):
+        conv.weight[c] = 0
+        conv.weight[c, c % third, :2, :2] = patterns[c // third]
+
+
+def denoiser() -> UNet2DConditionModel:
+    """eps(z_t; t, text) on [B, 4, 16, 16]."""
+    return UNet2DConditionModel(
+        sample_size=16,
+        in_channels=4,
+        out_channels=4,
+        block_out_channels=(64, 96, 160),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=TEXT_WIDTH,
+        attention_head_dim=(2, 3, 5),  # diffusers' name for the number of heads
+        norm_num_groups=16,
+        use_linear_projection=True,
+    )
+
+
+def tokenizer(words: list[str], folder: Path) -> CLIPTokenizer:
+    """A byte-pair tokenizer in CLIP's file format in which every given word is one token; written to `folder`."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
+    bpe.pre_tokenizer = pre_tokenizers.Whitespace()
+    trainer = trainers.BpeTrainer(
+        vocab_size=1 << 16, min_frequency=1, end_of_word_suffix="</w>", initial_alphabet=alphabet, show_progress=False
+    )
+    bpe.train_from_iterator([word.lower() for word in words], trainer)
+    merges = [tuple(pair) for pair in json.loads(bpe.to_str())["model"]["merges"]]
+    entries = alphabet + [c + "</w>" for c in alphabet] + ["".join(pair) for pair in merges] + SPECIAL
+    vocab = {entry: i for i, entry in enumerate(dict.fromkeys(entries))}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.json").write_text(json.dumps(vocab, ensure_ascii=False))
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges), encoding="utf-8")
+    start, end = SPECIAL
+    settings = {"bos_token": start, "eos_token": end, "unk_token": end, "pad_token": end}
+    (folder / "special_tokens_map.json").write_text(json.dumps(settings))
+    settings = {**settings, "model_max_length": TOKENS, "do_lower_case": True, "add_prefix_space": False}
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "tokenizer_class": "CLIPTokenizer"}))
+    return CLIPTokenizer.from_pretrained(folder)
+
+
+def text_encoder(tokens: CLIPTokenizer) -> CLIPTextModel:
+    """Two causal transformer layers of width 128 over 77 tokens."""
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokens),
+            hidden_size=TEXT_WIDTH,
+            intermediate_size=4 * TEXT_WIDTH,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=TOKENS,
+            projection_dim=TEXT_WIDTH,
+            bos_token_id=tokens.bos_token_id,
+            eos_token_id=tokens.eos_token_id,
+            pad_token_id=tokens.pad_token_id,
+        )
+    )
+
+
+def copied_as_half(module: nn.Module) -> nn.Module:
+    """A float16 copy in plain memory order, for export."""
+    return copy.deepcopy(module).to(torch.float16).to(memory_format=torch.contiguous_format)

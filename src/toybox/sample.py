@@ -1,0 +1,115 @@
+"""Pictures straight from the bundled prior, by plain DDIM: `python -m src.toybox.sample prompt="a red car, side view" n=16`.
+
+Writes one grid (PNG). Several prompts, separated by "|", make one row each, which is how docs/prior-samples.png was made.
+"""
+
+import re
+import sys
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from PIL import Image
+from torch import Tensor
+
+from src.errors import UserError
+from src.guidance.prior import Prior, PriorConfig, load_prior
+from src.guidance.prompts import unknown_words
+from src.streams import Stream, Streams
+
+
+@dataclass
+class Settings:
+    """What the command line can change."""
+
+    prompt: str = "a ceramic lion, front view"
+    n: int = 16  # pictures a prompt
+    guidance_scale: float = 7.5
+    steps: int = 50
+    seed: int = 0
+    path: str = "src/toybox/weights"
+    out: str = ""  # default: outputs/samples/<prompt>.png
+
+    def __post_init__(self) -> None:
+        if not self.prompt.strip(" |"):
+            raise UserError('prompt is empty: write what you want to see, as in prompt="a red car, side view"')
+        for name, low, high in (("n", 1, 1024), ("steps", 1, 1000)):
+            if not low <= getattr(self, name) <= high:
+                raise UserError(f"{name}={getattr(self, name)} is out of range: choose {low} to {high}")
+        if not 0 <= self.guidance_scale <= 1000:
+            raise UserError(f"guidance_scale={self.guidance_scale} is out of range: choose 0 to 1000")
+        if self.seed < 0:
+            raise UserError(f"seed={self.seed} is negative: seeds count from 0")
+
+
+def ddim(
+    prior: Prior, prompts: list[str], scale: float, steps: int, noise: Stream
+) -> Float[Tensor, "B C h w"]:
+    """Sample latents with deterministic DDIM (Song et al. 2021, eq. 12 with eta = 0) and classifier-free guidance.
+
+    View i of `noise` starts sample i, so a sample does not depend on how many others are drawn.
+    """
+    text = prior.embed([*prompts, ""])
+    cond, uncond = text[:-1], text[-1:].expand(len(prompts), -1, -1)
+    z = noise.normal(len(prompts), *prior.latent_shape).to(prior.device)
+    times = np.linspace(999, 0, steps + 1).round().astype(int)
+    for now, then in zip(times[:-1], times[1:], strict=True):
+        t = torch.full((2 * len(prompts),), int(now), device=prior.device)
+        eps_cond, eps_uncond = prior.predict_noise(torch.cat([z, z]), t, torch.cat([cond, uncond])).chunk(2)
+        eps = eps_uncond + scale * (eps_cond - eps_uncond)
+        bar, next_bar = prior.alphas_cumprod[now].item(), prior.alphas_cumprod[then].item()
+        clean = (z - (1 - bar) ** 0.5 * eps) / bar**0.5
+        z = next_bar**0.5 * clean + (1 - next_bar) ** 0.5 * eps
+    return clean
+
+
+def grid(images: Float[Tensor, "N 3 H W"], columns: int, enlarge: int = 2) -> Image.Image:
+    """Lay images out row by row."""
+    n, _, height, width = images.shape
+    rows = -(-n // columns)
+    padded = torch.cat([images, images.new_ones(rows * columns - n, 3, height, width)])
+    sheet = padded.view(rows, columns, 3, height, width).permute(0, 3, 1, 4, 2).reshape(rows * height, columns * width, 3)
+    picture = Image.fromarray((sheet.cpu().numpy() * 255 + 0.5).astype(np.uint8))
+    return picture.resize((picture.width * enlarge, picture.height * enlarge), Image.Resampling.BICUBIC)
+
+
+def sample(cfg: Settings) -> Path:
+    """Draw cfg.n pictures of each prompt and write the grid; returns its path."""
+    prompts = [prompt.strip() for prompt in cfg.prompt.split("|") if prompt.strip()]
+    prior = load_prior(PriorConfig(path=cfg.path), "cpu")
+    for prompt in prompts:
+        for word, near in unknown_words(prompt, prior.known_words or []).items():
+            print(f'the prior does not know "{word}"; the nearest it knows: {", ".join(near)}')
+    every = [prompt for prompt in prompts for _ in range(cfg.n)]
+    draw = Streams(cfg.seed, 0)("sample/noise")
+    latents = ddim(prior, every, cfg.guidance_scale, cfg.steps, draw)
+    slug = re.sub(r"[\W_]+", "-", prompts[0].lower()).strip("-")[:60] or "prompt"
+    out = Path(cfg.out or f"outputs/samples/{slug}.png")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    columns = cfg.n if len(prompts) > 1 else min(cfg.n, 8)
+    grid(prior.decode(latents), columns).save(out)
+    return out
+
+
+def main() -> None:
+    names = ", ".join(field.name for field in fields(Settings))
+    try:
+        given = {}
+        for argument in sys.argv[1:]:
+            name, equals, value = argument.partition("=")
+            if not equals or name not in {field.name for field in fields(Settings)}:
+                raise UserError(f"{argument}: no such setting; write name=value with one of {names}")
+            given[name] = value
+        cfg = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Settings), given))
+        print(sample(cfg))  # type: ignore[arg-type]
+    except (UserError, OmegaConfBaseException, OSError) as error:
+        print(str(error).splitlines()[0], file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
