@@ -1,0 +1,159 @@
+"""The files of a latent diffusion model: find them on this disk or on a hub, check and load them."""
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from src.errors import UserError
+
+CHECKOUT = Path(__file__).parents[2]
+WEIGHTS = {"text_encoder": "model", "vae": "diffusion_pytorch_model", "unet": "diffusion_pytorch_model"}
+REMEDY = "choose prior=toybox (bundled), or prior.path=FOLDER with a model in the diffusers layout"
+
+
+class Parts(NamedTuple):
+    """What a diffusers pipeline consists of, and the words its model was taught, if it comes with a list."""
+
+    tokenizer: Any
+    text_encoder: Any
+    vae: Any
+    unet: Any
+    scheduler: Any
+    known_words: list[str] | None
+
+
+def local_folder(path: str) -> Path:
+    """Return an existing folder; a relative path is looked for here and then in the source checkout."""
+    for folder in (Path(path).expanduser(), CHECKOUT / path):
+        if folder.is_dir():
+            return folder.resolve()
+    raise UserError(f"prior.path={path} is no folder: {REMEDY}")
+
+
+def hub_folder(source: list[str]) -> Path:
+    """Return the local copy of the first hub id that can be had; what the hub's cache lacks is fetched."""
+    from huggingface_hub import snapshot_download
+
+    failures = []
+    for repository in source:
+        for variant in (".fp16", ""):  # half-precision files are half the download
+            try:
+                folder = Path(snapshot_download(repository, allow_patterns=_needed(variant)))
+            except Exception as error:  # the hub client's errors share no narrower base class
+                failures.append(f"{repository} ({_first_line(error)})")
+                break
+            if not _missing(folder):
+                return folder
+        else:
+            failures.append(f"{repository} (lacks {', '.join(_missing(folder))})")
+    if not failures:
+        raise UserError(f"prior.path and prior.source are both empty: {REMEDY}")
+    raise UserError(f"no model could be fetched from prior.source: {'; '.join(failures)}: {REMEDY}")
+
+
+def load_parts(folder: Path, dtype: torch.dtype, device: torch.device) -> Parts:
+    """Load the five parts of a folder without touching the network, in `dtype` but for the text encoder.
+
+    That one stays in float32: it runs once, and on a CPU half precision would make it slower.
+    """
+    missing = _missing(folder)
+    if missing:
+        pickled = any(path.suffix in (".bin", ".ckpt") for path in folder.glob("*/*"))
+        hint = " (.bin and .ckpt files can run code when opened and are never loaded)" if pickled else ""
+        raise UserError(f"prior.path={folder} lacks {', '.join(missing)}{hint}: {REMEDY}")
+
+    # Imported here because they take seconds, and only a loaded prior needs them.
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    def load(part: str, kind: Any, **options: Any) -> Any:
+        try:
+            return kind.from_pretrained(str(folder / part), local_files_only=True, **options)
+        except Exception as error:  # a broken file breaks its reader in any way it likes
+            raise _broken(folder, part, _first_line(error)) from error
+
+    def load_words() -> list[str] | None:
+        file = folder / "known_words.json"
+        try:
+            return [str(word) for word in json.loads(file.read_text("utf-8"))] if file.is_file() else None
+        except (OSError, ValueError, TypeError) as error:
+            raise _broken(folder, file.name, _first_line(error)) from error
+
+    def load_model(part: str, kind: Any, **options: Any) -> Any:
+        variant = {"variant": "fp16"} if _variant(folder, part) == ".fp16" else {}
+        model, report = load(part, kind, use_safetensors=True, output_loading_info=True, **variant, **options)
+        if report["missing_keys"]:  # the libraries would go on with random numbers in their place
+            raise _broken(folder, part, f"its file lacks {min(report['missing_keys'])}")
+        try:
+            return model.to(device)
+        except torch.OutOfMemoryError as error:
+            raise UserError(f"device={device} has no memory left for the prior's {part}: {REMEDY}") from error
+
+    with _quiet():
+        return Parts(
+            tokenizer=load("tokenizer", CLIPTokenizer),
+            text_encoder=load_model("text_encoder", CLIPTextModel).float(),
+            vae=load_model("vae", AutoencoderKL, torch_dtype=dtype),
+            unet=load_model("unet", UNet2DConditionModel, torch_dtype=dtype),
+            scheduler=load("scheduler", DDIMScheduler),
+            known_words=load_words(),
+        )
+
+
+def _broken(folder: Path, part: str, reason: str) -> UserError:
+    return UserError(f"prior.path={folder}: {part} is broken ({reason}): {REMEDY}")
+
+
+def _needed(variant: str) -> list[str]:
+    weights = [f"{part}/{name}{variant}.safetensors" for part, name in WEIGHTS.items()]
+    return [*weights, *(f"{part}/config.json" for part in WEIGHTS), "scheduler/*.json", "tokenizer/*"]
+
+
+def _missing(folder: Path) -> list[str]:
+    """List the files that a complete folder has and this one lacks."""
+    files = [f"{part}/config.json" for part in WEIGHTS] + ["scheduler/scheduler_config.json"]
+    missing = [file for file in files if not (folder / file).is_file()]
+    missing += [f"{part}/{WEIGHTS[part]}.safetensors" for part in WEIGHTS if _variant(folder, part) is None]
+    tokenizer = {path.name for path in folder.glob("tokenizer/*")}
+    if not ("tokenizer.json" in tokenizer or {"vocab.json", "merges.txt"} <= tokenizer):
+        missing.append("tokenizer/vocab.json and merges.txt")
+    return missing
+
+
+def _variant(folder: Path, part: str) -> str | None:
+    """Return what stands before .safetensors in the weights' name: nothing or .fp16; None without weights."""
+    for variant in ("", ".fp16"):
+        if (folder / part / f"{WEIGHTS[part]}{variant}.safetensors").is_file():
+            return variant
+    return None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the libraries' progress bars and advice off the terminal; our own errors say what matters."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    libraries = (diffusers_logging, transformers_logging)
+    before = [(library.get_verbosity(), library.is_progress_bar_enabled()) for library in libraries]
+    try:
+        for library in libraries:
+            library.set_verbosity(logging.CRITICAL)
+            library.disable_progress_bar()
+        yield
+    finally:
+        for library, (verbosity, progress_bar) in zip(libraries, before, strict=True):
+            library.set_verbosity(verbosity)
+            if progress_bar:
+                library.enable_progress_bar()

@@ -1,0 +1,179 @@
+"""A frozen latent diffusion model, seen only as something that predicts noise.
+
+Its own conventions end here: images are [0, 1] outside and [-1, 1] inside, latents are always scaled,
+predictions are always noises (epsilon), and whatever precision the model computes in, the caller's comes
+back.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import torch
+from jaxtyping import Float, Float64, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from src.errors import UserError
+from src.guidance.loading import REMEDY, hub_folder, load_parts, local_folder
+from src.streams import Stream
+
+
+class Precision(StrEnum):
+    """Number format that the autoencoder and the UNet compute in; callers never see it."""
+
+    auto = "auto"  # float16 on CUDA, bfloat16 on processors that are faster with it, float32 elsewhere
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
+@dataclass
+class PriorConfig:
+    """Which model guides, and where its files are."""
+
+    name: str = "toybox"  # "gaussian" is computed; every other name only labels what is loaded
+    path: str | None = None  # a folder in the diffusers layout; if relative, here or in the source checkout
+    source: list[str] = field(default_factory=list)  # hub ids, tried in this order where there is no path
+    precision: Precision = Precision.auto
+    latent_size: int | None = None  # side of the latents; timesteps suit one size, so the model must agree
+
+
+class Prior:
+    """The five parts of a diffusers pipeline: tokenizer, text encoder, autoencoder, UNet, noise schedule."""
+
+    alphas_cumprod: Float64[Tensor, "T"]  # alpha^2 at t = 0 ... 999
+    latent_shape: tuple[int, int, int]  # C, h, w
+    image_size: int  # side of the square images that the model was made for, in pixels
+    max_tokens: int  # of one prompt, begin and end included
+    known_words: list[str] | None  # what the model was taught, if it comes with such a list
+    device: torch.device
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        text_encoder: Any,
+        vae: Any,
+        unet: Any,
+        scheduler: Any,
+        known_words: list[str] | None = None,
+    ) -> None:
+        for part in (text_encoder, vae, unet):
+            part.eval().requires_grad_(False)
+        _check_parts_agree(text_encoder.config, vae.config, unet.config, scheduler.config)
+        self._tokenizer, self._text_encoder, self._vae, self._unet = tokenizer, text_encoder, vae, unet
+        self._scaling_factor: float = vae.config.scaling_factor
+        self._predicts_velocity = scheduler.config.prediction_type == "v_prediction"
+        size: int = unet.config.sample_size
+        self.latent_shape = (unet.config.in_channels, size, size)
+        self.image_size = size * 2 ** (len(vae.config.block_out_channels) - 1)
+        self.max_tokens = text_encoder.config.max_position_embeddings
+        self.device = _first(unet).device
+        self.alphas_cumprod = scheduler.alphas_cumprod.double().to(self.device)
+        self.known_words = known_words
+
+    def count_tokens(self, text: str) -> int:
+        """Return how many tokens a text takes, begin and end included."""
+        return len(self._tokenizer([text], verbose=False).input_ids[0])
+
+    @torch.no_grad()
+    def embed(self, prompts: Sequence[str]) -> Float[Tensor, "P L D"]:
+        """Embed prompts, without graph; what exceeds max_tokens is not seen."""
+        fill = {"padding": "max_length", "truncation": True, "max_length": self.max_tokens}
+        tokens = self._tokenizer(list(prompts), return_tensors="pt", **fill).input_ids
+        return self._text_encoder(tokens.to(self.device))[0]
+
+    def release_text_encoder(self) -> None:
+        """Free the text encoder's memory; embed() is over then."""
+        del self._text_encoder
+
+    def encode(self, image: Float[Tensor, "B 3 H W"], stream: Stream) -> Float[Tensor, "B C h w"]:
+        """Map images in [0, 1] of any size to scaled latents, mean + std * normals; differentiable."""
+        size = (self.image_size, self.image_size)
+        if image.shape[-2:] != size:
+            # Antialiased, because a shrunken image would otherwise send no gradient to most of its pixels.
+            image = F.interpolate(image, size, mode="bilinear", align_corners=False, antialias=True)
+        posterior = self._vae.encode((2 * image - 1).to(_first(self._vae).dtype)).latent_dist
+        mean, std = posterior.mean.to(image.dtype), posterior.std.to(image.dtype)
+        return self._scaling_factor * (mean + std * stream.normal(*mean.shape).to(mean))
+
+    @torch.no_grad()
+    def decode(self, latents: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 3 H W"]:
+        """Map scaled latents to images of the model's size, clipped to [0, 1], without graph."""
+        image = self._vae.decode((latents / self._scaling_factor).to(_first(self._vae).dtype)).sample
+        return (image.to(latents.dtype) / 2 + 0.5).clamp(0, 1)
+
+    @torch.no_grad()
+    def predict_noise(
+        self, noised: Float[Tensor, "N C h w"], t: Int[Tensor, "N"], text: Float[Tensor, "N L D"]
+    ) -> Float[Tensor, "N C h w"]:
+        """Return eps(z_t; text, t) in the precision of `noised`, without graph: one UNet call."""
+        inside = _first(self._unet).dtype
+        output = self._unet(noised.to(inside), t, encoder_hidden_states=text.to(inside)).sample
+        output = output.to(noised.dtype)
+        if not self._predicts_velocity:
+            return output
+        # v = alpha eps - sigma z_0 (Salimans & Ho 2022), hence eps = alpha v + sigma z_t.
+        alpha_bar = self.alphas_cumprod[t].view(-1, 1, 1, 1)
+        return alpha_bar.sqrt().to(output) * output + (1 - alpha_bar).sqrt().to(output) * noised
+
+
+def load_prior(cfg: PriorConfig, device: torch.device | str) -> Prior:
+    """Load the prior onto a device; a local folder never touches the network.
+
+    Raises UserError if it cannot be found, is incomplete or broken, or is no model of the kind we use.
+    """
+    device = torch.device(device)
+    if cfg.name == "gaussian":
+        from src.guidance.gaussian import gaussian_prior  # it is made of a Prior, so it cannot come first
+
+        prior = gaussian_prior(size=cfg.latent_size or 16, device=device)
+    else:
+        folder = local_folder(cfg.path) if cfg.path is not None else hub_folder(cfg.source)
+        prior = Prior(*load_parts(folder, _dtype(cfg.precision, device), device))
+    size = prior.latent_shape[-1]
+    if cfg.latent_size not in (None, size):
+        raise UserError(
+            f"prior.latent_size={cfg.latent_size}, but this model's latents are {size}x{size}: "
+            f"set prior.latent_size={size} and check that the timesteps suit it"
+        )
+    return prior
+
+
+def _dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    if precision is not Precision.auto:
+        return getattr(torch, precision.name)
+    if device.type == "cuda":
+        return torch.float16
+    return torch.bfloat16 if _multiplies_bfloat16_fast() else torch.float32
+
+
+def _multiplies_bfloat16_fast() -> bool:
+    # Without AMX, an Intel Xeon's bfloat16 products were measured slower than its float32 ones.
+    can = torch.cpu.get_capabilities()
+    return can.get("amx_bf16", False) or (
+        can.get("avx512_bf16", False) and "Intel" not in can.get("cpu_name", "")
+    )
+
+
+def _first(module: Any) -> Tensor:
+    """A module lives where, and computes in the precision in which, its first parameter is."""
+    return next(module.parameters())
+
+
+def _check_parts_agree(text_encoder: Any, vae: Any, unet: Any, scheduler: Any) -> None:
+    if unet.cross_attention_dim != text_encoder.hidden_size:
+        raise UserError(
+            f"the prior's UNet reads text of width {unet.cross_attention_dim}, but its text encoder writes "
+            f"width {text_encoder.hidden_size}: {REMEDY}"
+        )
+    if unet.in_channels != vae.latent_channels:
+        raise UserError(
+            f"the prior's UNet takes {unet.in_channels} latent channels, but its autoencoder makes "
+            f"{vae.latent_channels}: {REMEDY}"
+        )
+    if scheduler.prediction_type not in ("epsilon", "v_prediction"):
+        raise UserError(
+            f"the prior predicts {scheduler.prediction_type!r}, neither epsilon nor v_prediction: {REMEDY}"
+        )

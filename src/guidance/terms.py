@@ -1,0 +1,66 @@
+"""Everything a prior tells a loss about one batch of latents.
+
+A branch is one way of asking the prior about the same noised latents: `cond` with the prompt, `uncond` with
+the empty prompt, `negative` with p_neg.  Every prediction is a noise eps(z_t; text, t), where z_t = alpha z +
+sigma noise.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from src.guidance.prior import Prior
+from src.guidance.prompts import Text
+
+
+@dataclass(frozen=True)
+class ScoreTerms:
+    """Predictions of one noised batch, without graph; rows of a branch that nobody asked for are NaN.
+
+    alpha and sigma are [B, 1, 1, 1], so that nothing is spread along the wrong axis by accident.
+    """
+
+    t: Int[Tensor, "B"]
+    alpha: Float[Tensor, "B 1 1 1"]
+    sigma: Float[Tensor, "B 1 1 1"]
+    noise: Float[Tensor, "B C h w"]
+    cond: Float[Tensor, "B C h w"]
+    uncond: Float[Tensor, "B C h w"]
+    negative: Float[Tensor, "B C h w"]
+    unet_rows: int  # how many rows the UNet evaluated for this batch
+
+    def guided(self, scale: float) -> Float[Tensor, "B C h w"]:
+        """Return uncond + scale (cond - uncond): classifier-free guidance, eq. 1 of NFSD; scale 1 is cond."""
+        return self.uncond + scale * (self.cond - self.uncond)
+
+
+def score_terms(
+    prior: Prior,
+    latents: Float[Tensor, "B C h w"],
+    noise: Float[Tensor, "B C h w"],
+    t: Int[Tensor, "B"],
+    text: Text,
+    needs: Mapping[str, Bool[Tensor, "B"]],
+) -> ScoreTerms:
+    """Noise the latents to time t and ask the prior, in one UNet call, for exactly the rows that are needed.
+
+    `needs` maps a branch, a field of Text, to the samples that want it.
+    """
+    latents = latents.detach()
+    alpha_bar = prior.alphas_cumprod[t].view(-1, 1, 1, 1)
+    alpha, sigma = alpha_bar.sqrt().to(latents), (1 - alpha_bar).sqrt().to(latents)
+    noised = alpha * latents + sigma * noise
+
+    rows = {branch: mask.nonzero().squeeze(1) for branch, mask in needs.items()}
+    every_row = torch.cat(list(rows.values()))
+    every_text = torch.cat([getattr(text, branch)[row] for branch, row in rows.items()])
+    predicted = prior.predict_noise(noised[every_row], t[every_row], every_text)
+
+    branches = {branch: torch.full_like(latents, torch.nan) for branch in Text._fields}
+    parts = predicted.split([len(row) for row in rows.values()])
+    for (branch, row), part in zip(rows.items(), parts, strict=True):
+        branches[branch][row] = part
+    return ScoreTerms(t=t, alpha=alpha, sigma=sigma, noise=noise, unet_rows=len(every_row), **branches)

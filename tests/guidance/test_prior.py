@@ -1,0 +1,248 @@
+"""A latent diffusion model behind the Prior's conventions, against the bare libraries."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from src.errors import UserError
+from src.guidance.gaussian import gaussian_prior
+from src.guidance.loading import load_parts
+from src.guidance.prior import Precision, Prior, PriorConfig, load_prior
+from src.streams import Streams
+from tests import oracles
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def parts(tiny_folder: Path) -> Any:
+    """The same model, bare."""
+    return load_parts(tiny_folder, torch.float32, CPU)
+
+
+def images(*shape: int) -> torch.Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(0))
+
+
+def normals(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_shapes(tiny_prior: Any) -> None:
+    """Oracle: the tiny model's configuration."""
+    assert tiny_prior.latent_shape == (4, 16, 16)
+    assert tiny_prior.image_size == 64
+    assert tiny_prior.max_tokens == 77
+    assert tiny_prior.alphas_cumprod.dtype == torch.float64
+    assert "mushroom" in tiny_prior.known_words
+
+
+def test_schedule(tiny_prior: Any) -> None:
+    """Oracle: the closed form; diffusers multiplies 1000 float32 numbers, each rounded to 6e-8."""
+    expected = oracles.alpha_bar(torch.arange(1000))
+    torch.testing.assert_close(tiny_prior.alphas_cumprod, expected, rtol=1e-4, atol=0)
+
+
+# --- autoencoder --------------------------------------------------------------------------------------------
+
+
+def test_encode_is_mean_plus_std_times_our_normals(tiny_prior: Any, parts: Any) -> None:
+    """Oracle: the bare autoencoder on [-1, 1], its moments, our stream, its scaling factor .7."""
+    image = images(2, 3, 64, 64)
+    latents = tiny_prior.encode(image, Streams(5, 3)("vae"))
+    posterior = parts.vae.encode(2 * image - 1).latent_dist
+    expected = 0.7 * (posterior.mean + posterior.std * Streams(5, 3)("vae").normal(2, 4, 16, 16))
+    assert torch.equal(latents, expected)
+
+
+def test_encode_draws_from_the_stream_alone(tiny_prior: Any) -> None:
+    """Oracle: the global generator is where it was, and another step gives other latents."""
+    before = torch.get_rng_state()
+    image = images(1, 3, 64, 64)
+    one, other = (tiny_prior.encode(image, Streams(5, step)("vae")) for step in (3, 4))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not torch.equal(one, other)
+
+
+@pytest.mark.parametrize("side", [16, 48, 64, 100, 128])
+def test_images_of_any_size_are_resized(tiny_prior: Any, side: int) -> None:
+    """Oracle: a plain colour is the same picture at every size."""
+    colour = torch.tensor([0.2, 0.5, 0.9]).view(1, 3, 1, 1)
+    expected = tiny_prior.encode(colour.expand(1, 3, 64, 64), Streams(0, 0)("vae"))
+    latents = tiny_prior.encode(colour.expand(1, 3, side, side), Streams(0, 0)("vae"))
+    torch.testing.assert_close(
+        latents, expected, rtol=1e-4, atol=1e-5
+    )  # weights of the resampling sum to 1 + 1e-7
+
+
+@pytest.mark.parametrize("side", [16, 64, 128, 256])
+def test_every_pixel_hears_the_gradient(tiny_prior: Any, side: int) -> None:
+    """Oracle: no pixel's gradient is exactly 0, however much the image is shrunk; weights get none."""
+    image = images(1, 3, side, side).requires_grad_()
+    tiny_prior.encode(image, Streams(0, 0)("vae")).square().sum().backward()
+    assert image.grad is not None
+    assert (image.grad != 0).all()
+    assert all(weight.grad is None for weight in tiny_prior._vae.parameters())
+
+
+def test_decode_undoes_the_scaling(tiny_prior: Any, parts: Any) -> None:
+    """Oracle: the bare decoder on latents / .7, from [-1, 1] to [0, 1], clipped."""
+    latents = 5 * normals(2, 4, 16, 16)
+    with torch.no_grad():
+        expected = (parts.vae.decode(latents / 0.7).sample / 2 + 0.5).clamp(0, 1)
+    assert torch.equal(tiny_prior.decode(latents), expected)
+
+
+# --- noise prediction ---------------------------------------------------------------------------------------
+
+
+def test_predict_noise_is_the_unet(tiny_prior: Any, parts: Any) -> None:
+    """Oracle: the bare UNet; no graph, though the input asks for one."""
+    noised, t, text = normals(3, 4, 16, 16).requires_grad_(), torch.tensor([3, 200, 999]), normals(3, 77, 32)
+    predicted = tiny_prior.predict_noise(noised, t, text)
+    with torch.no_grad():
+        assert torch.equal(predicted, parts.unet(noised, t, encoder_hidden_states=text).sample)
+    assert not predicted.requires_grad
+
+
+class VelocityUNet(torch.nn.Module):
+    """The closed-form UNet, saying v = alpha eps - sigma z_0 instead of eps."""
+
+    def __init__(self, unet: Any) -> None:
+        super().__init__()
+        self.unet, self.config = unet, unet.config
+
+    def forward(self, noised: torch.Tensor, t: torch.Tensor, encoder_hidden_states: torch.Tensor) -> Any:
+        eps = self.unet(noised, t, encoder_hidden_states).sample
+        squared = oracles.alpha_bar(t).view(-1, 1, 1, 1)
+        clean = (noised - (1 - squared).sqrt() * eps) / squared.sqrt()
+        return SimpleNamespace(sample=squared.sqrt() * eps - (1 - squared).sqrt() * clean)
+
+
+def test_velocity_is_converted() -> None:
+    """Oracle: the same model predicting eps."""
+    plain = gaussian_prior(size=4, dtype=torch.float64)
+    velocity = Prior(
+        plain._tokenizer,
+        plain._text_encoder,
+        plain._vae,
+        VelocityUNet(plain._unet),
+        SimpleNamespace(
+            alphas_cumprod=plain.alphas_cumprod, config=SimpleNamespace(prediction_type="v_prediction")
+        ),
+    )
+    noised, t = normals(3, 3, 4, 4).double(), torch.tensor([0, 200, 999])
+    text = plain.embed(["a", "b", "c"])
+    expected = plain.predict_noise(noised, t, text)
+    torch.testing.assert_close(velocity.predict_noise(noised, t, text), expected, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize(("precision", "error"), [(Precision.bfloat16, 0.03), (Precision.float16, 0.004)])
+def test_half_precision_stays_inside(
+    tiny_folder: Path, tiny_prior: Any, precision: Precision, error: float
+) -> None:
+    """Oracle: float32; a handful of layers with 8 (11) bits err by a few times 2^-8 (2^-11)."""
+    half = load_prior(PriorConfig(path=str(tiny_folder), precision=precision), "cpu")
+    noised, t, text = normals(3, 4, 16, 16), torch.tensor([3, 200, 999]), tiny_prior.embed(["a", "b", ""])
+    assert torch.equal(half.embed(["a", "b", ""]), text)  # the text encoder is float32 always
+    image = images(2, 3, 64, 64)
+    for of in (
+        lambda prior: prior.predict_noise(noised, t, text),
+        lambda prior: prior.encode(image, Streams(0, 0)("vae")),
+        lambda prior: prior.decode(noised),
+    ):
+        got, expected = of(half), of(tiny_prior)
+        assert got.dtype == torch.float32
+        assert (got - expected).norm() < error * expected.norm()
+
+
+def test_auto_precision_follows_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: bfloat16 where the processor is faster with it, float32 elsewhere; float16 on CUDA."""
+    from src.guidance import prior as module
+
+    for capabilities, expected in (
+        ({"avx512_bf16": True, "cpu_name": "AMD EPYC"}, torch.bfloat16),
+        ({"avx512_bf16": True, "cpu_name": "Intel Xeon"}, torch.float32),
+        ({"avx512_bf16": True, "cpu_name": "Intel Xeon", "amx_bf16": True}, torch.bfloat16),
+        ({"avx2": True, "avx512_bf16": False}, torch.float32),
+    ):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=capabilities: found)
+        assert module._dtype(Precision.auto, CPU) == expected
+    assert module._dtype(Precision.auto, torch.device("cuda")) == torch.float16
+    assert module._dtype(Precision.float32, torch.device("cuda")) == torch.float32
+
+
+def test_the_text_encoder_can_be_let_go(tiny_folder: Path) -> None:
+    """Oracle: predictions go on, embedding is over."""
+    prior = load_prior(PriorConfig(path=str(tiny_folder), precision=Precision.float32), "cpu")
+    text = prior.embed(["a lion"])
+    prior.release_text_encoder()
+    assert prior.predict_noise(normals(1, 4, 16, 16), torch.tensor([5]), text).isfinite().all()
+    with pytest.raises(AttributeError):
+        prior.embed(["a lion"])
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("precision", "error"), [(Precision.float32, 1e-4), (Precision.auto, 0.004)])
+def test_cuda_agrees_with_the_processor(
+    tiny_folder: Path, tiny_prior: Any, precision: Precision, error: float
+) -> None:
+    """Oracle: the processor in float32; on CUDA another order of sums, and float16 if nothing is said."""
+    there = load_prior(PriorConfig(path=str(tiny_folder), precision=precision), "cuda")
+    noised, t = normals(3, 4, 16, 16), torch.tensor([3, 200, 999])
+    text, image = tiny_prior.embed(["a", "b", ""]), images(2, 3, 100, 100)
+    pairs = (
+        (there.embed(["a", "b", ""]), text),
+        (
+            there.predict_noise(noised.cuda(), t.cuda(), text.cuda()),
+            tiny_prior.predict_noise(noised, t, text),
+        ),
+        (
+            there.encode(image.cuda(), Streams(0, 0, device="cuda")("vae")),
+            tiny_prior.encode(image, Streams(0, 0)("vae")),
+        ),
+        (there.decode(noised.cuda()), tiny_prior.decode(noised)),
+    )
+    for got, expected in pairs:
+        assert got.is_cuda
+        assert got.dtype == torch.float32
+        assert (got.cpu() - expected).norm() < error * expected.norm()
+
+
+# --- models that do not fit ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("part", "setting", "value", "said"),
+    [
+        ("unet", "cross_attention_dim", 5, "reads text of width 5"),
+        ("vae", "latent_channels", 9, "autoencoder makes 9"),
+        ("scheduler", "prediction_type", "sample", "predicts 'sample'"),
+    ],
+)
+def test_models_that_do_not_fit_are_refused(part: str, setting: str, value: object, said: str) -> None:
+    """Oracle: the message says what does not fit, and names a way out."""
+    prior = gaussian_prior(size=2)
+    parts = {
+        "text_encoder": prior._text_encoder,
+        "vae": prior._vae,
+        "unet": prior._unet,
+        "scheduler": SimpleNamespace(config=SimpleNamespace(prediction_type="epsilon")),
+    }
+    setattr(parts[part].config, setting, value)
+    with pytest.raises(UserError, match=rf"{said}.*prior=toybox"):
+        Prior(prior._tokenizer, **parts)
+
+
+def test_a_stated_latent_size_must_be_the_models(tiny_folder: Path) -> None:
+    """Oracle: the message names both sizes and the setting."""
+    with pytest.raises(UserError, match=r"prior\.latent_size=64.*16x16.*prior\.latent_size=16"):
+        load_prior(PriorConfig(path=str(tiny_folder), latent_size=64), "cpu")
+
+
+def test_the_closed_form_prior_is_chosen_by_name() -> None:
+    """Oracle: its size is the stated one."""
+    assert load_prior(PriorConfig(name="gaussian", latent_size=8), "cpu").latent_shape == (3, 8, 8)
