@@ -17,6 +17,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from numpy.lib.format import open_memmap  # unlike np.load, it never unpickles
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -36,7 +37,7 @@ class Settings:
     folder: str = "outputs/toybox"  # world, checkpoints, logs
     weights: str = "outputs/toybox/weights"  # the exported pipeline; src/toybox/weights is the one that ships
     shards: int = 50  # of 2,000 pictures
-    autoencoder_steps: int = 2000
+    autoencoder_steps: int = 3700
     denoiser_steps: int = 5000
     batch_size: int = 64
     autoencoder_batch_size: int = 16
@@ -160,7 +161,7 @@ def fit_autoencoder(cfg: Settings, team: Team) -> nn.Module:
     """L1 + MSE + a light KL on clean and degraded pictures alike."""
     torch.manual_seed(cfg.seed)
     vae = networks.autoencoder().to(memory_format=torch.channels_last)
-    shards = [np.load(path, mmap_mode="r") for path in sorted((Path(cfg.folder) / "world").glob("*.npy"))]
+    shards = [open_memmap(path, mode="r") for path in sorted((Path(cfg.folder) / "world").glob("*.npy"))]
 
     def loss(step: int) -> Tensor:
         rng = np.random.default_rng([cfg.seed, 1, step])
@@ -199,7 +200,7 @@ def encode_world(cfg: Settings, team: Team, vae: nn.Module) -> None:
     for index in range(team.rank, cfg.shards, team.size):
         path = folder / f"{index:04d}.npy"
         if not path.exists():
-            pixels = np.load(Path(cfg.folder) / "world" / f"{index:04d}.npy")
+            pixels = open_memmap(Path(cfg.folder) / "world" / f"{index:04d}.npy", mode="r")
             posteriors = [vae.encode(to_unit(part)).latent_dist for part in np.array_split(pixels, 40)]
             latents = torch.cat([torch.cat([p.mean, p.std], 1) for p in posteriors]).half()
             np.save(folder / f".{index:04d}.npy", latents.contiguous().numpy())
@@ -214,7 +215,7 @@ def fit_denoiser(cfg: Settings, team: Team, vae: nn.Module) -> None:
     words += [word for suffixes in SUFFIXES.values() for suffix in suffixes for word in suffix.strip(", ").split()]
     tokens = networks.tokenizer(words, Path(cfg.folder) / "tokenizer")
     modules = {"text": networks.text_encoder(tokens), "unet": networks.denoiser().to(memory_format=torch.channels_last)}
-    latents = [np.load(path, mmap_mode="r") for path in sorted((Path(cfg.folder) / "latents").glob("0*.npy"))]
+    latents = [open_memmap(path, mode="r") for path in sorted((Path(cfg.folder) / "latents").glob("0*.npy"))]
     facts = [json.loads(path.read_text()) for path in sorted((Path(cfg.folder) / "world").glob("*.json"))]
     alphas = networks.noise_schedule().alphas_cumprod
     weights = (alphas / (1 - alphas)).rsqrt().clamp(0.25, 4)

@@ -1,0 +1,168 @@
+"""Between a shell and Hydra: texts quoted, the preset chosen, and Hydra's errors put into one sentence."""
+
+import difflib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NoReturn
+
+import torch
+import yaml
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from src.errors import UserError
+
+# Commas, brackets, quotes and equals signs in these are the user's own and no grammar of Hydra's.
+TEXTS = ("prompt", "prompts.negative", "out", "prior.path")
+KINDS = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
+SEE_HELP = "--help lists every setting"
+
+
+def prepare(arguments: list[str], conf: Path) -> list[str]:
+    """Return the arguments as Hydra wants them; raises UserError for flags and forms that it does not know.
+
+    Texts are quoted, `prompts=NAME` becomes a sweep over conf/prompts/NAME.yaml, and `preset=` is added
+    where the user named none.
+    """
+    overrides = _overrides(arguments)
+    flags = [argument for argument in arguments if argument not in overrides]
+    for override in overrides:
+        if override[0] in "+~":
+            raise UserError(
+                f"{override}: settings are neither added nor removed here; write name=value, and {SEE_HELP}"
+            )
+        if "=" not in override:
+            raise UserError(f"{override}: settings are written name=value, and {SEE_HELP}")
+    named = dict(override.split("=", 1) for override in overrides)
+    overrides = [_quote_text(override) for override in overrides if not override.startswith("prompts=")]
+    if "prompts" in named:
+        if "prompt" in named:
+            raise UserError("prompt= and prompts= are both given: keep one of them")
+        overrides.append(
+            "prompt=" + ",".join(quoted(prompt) for prompt in _prompt_list(named["prompts"], conf))
+        )
+        flags.append("--multirun")
+    if "preset" not in named:
+        overrides.append(f"preset={choose_preset(named.get('device'))}")
+    return [*overrides, *flags]
+
+
+def choose_preset(device: str | None) -> str:
+    """Choose the preset for this machine: the paper's needs CUDA, the laptop's needs nothing."""
+    return "paper" if torch.cuda.is_available() and device != "cpu" else "laptop"
+
+
+def why_preset(arguments: list[str]) -> str:
+    """Say why a run has the preset it has."""
+    if any(argument.startswith("preset=") for argument in arguments):
+        return "as given"
+    if "device=cpu" in arguments:
+        return "device=cpu, so the bundled prior guides at a laptop's size"
+    if torch.cuda.is_available():
+        return "there is a CUDA device, so Stable Diffusion 2.1-base guides at the paper's settings"
+    return "there is no CUDA device, so the bundled prior guides at a laptop's size"
+
+
+def quoted(text: str) -> str:
+    """Quote a text such that Hydra and OmegaConf hand it on unchanged, whatever is in it."""
+    # ${ would be looked up; OmegaConf wants it escaped, and backslashes just before it doubled.
+    escaped = re.sub(r"(\\*)\$\{", lambda match: match.group(1) * 2 + r"\${", text)
+    return QuotedString(escaped, Quote.double).with_quotes()
+
+
+def explain(error: Exception, keys: list[str]) -> str | None:
+    """Put an error of Hydra's or OmegaConf's into one sentence; None for any other error."""
+    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+    if isinstance(cause, MissingMandatoryValue):
+        name = cause.full_key or "prompt"
+        return (
+            f'{name} is missing: give it, as in prompt="a ceramic lion"'
+            if name == "prompt"
+            else f"{name} is missing"
+        )
+    if isinstance(error, MissingConfigException):
+        group, _, option = (error.missing_cfg_file or "").rpartition("/")
+        options = ", ".join(error.options or [])
+        return f"{group}={option} does not exist: choose {group}= one of {options}"
+    if isinstance(error, OverrideParseException):
+        return f"{error.override} cannot be read as name=value: quote the value within the shell's quotes"
+    if isinstance(error, ConfigCompositionException) and str(error).startswith("Ambiguous value"):
+        override = str(error).splitlines()[0].split("argument ")[-1].strip("'")
+        return f"{override} names several values: add --multirun to run them all, or keep one"
+    if isinstance(cause, OmegaConfBaseException):
+        return _explain_value(error, cause, keys)
+    if isinstance(error, HydraException) or "Config group override" in str(error):
+        return f"{_one_line(error)}: {SEE_HELP}"
+    return None
+
+
+def _explain_value(error: Exception, cause: OmegaConfBaseException, keys: list[str]) -> str:
+    name, said = cause.full_key or "", str(cause).splitlines()[0]
+    where = re.match(r"In '([^']+)'", str(error))
+    place = f"conf/{where.group(1)}.yaml: " if where else ""
+    if re.match(r"Key '.*' (not in|is not in)", said):
+        if name in keys:  # only losses differ in their settings
+            return f"{place}{name} is no setting of this loss: leave it out or choose the loss that has it"
+        near = nearest(name, keys)
+        known = f"did you mean {' or '.join(near)}? " if near else ""
+        return f"{place}there is no setting {name}: {known}{SEE_HELP}"
+    typed = re.match(
+        r"Value '(.*)' (?:of type '.*' could not be converted to|is not a valid) (\w+)", said, re.DOTALL
+    )
+    if typed and typed[2] in KINDS:
+        return f"{place}{name}={typed[1]} is of the wrong kind: give {KINDS[typed[2]]}"
+    choice = re.match(r"Invalid value '(.*)', expected one of \[(.*)\]", said, re.DOTALL)
+    if choice:
+        return f"{place}{name}={choice[1]} is unknown: choose one of {choice[2]}"
+    return f"{place}{name}: {said}; {SEE_HELP}"
+
+
+def nearest(name: str, keys: Iterable[str]) -> list[str]:
+    """Return up to three settings whose names look like `name`, most alike first."""
+    group, _, last = name.rpartition(".")
+
+    def likeness(key: str) -> float:
+        key_group, _, key_last = key.rpartition(".")
+        by_last = difflib.SequenceMatcher(None, last, key_last).ratio() - 0.1 * (group != key_group)
+        return max(by_last, difflib.SequenceMatcher(None, name, key).ratio())
+
+    alike = [key for key in dict.fromkeys(keys) if likeness(key) >= 0.6]
+    return sorted(alike, key=likeness, reverse=True)[:3]
+
+
+def _quote_text(override: str) -> str:
+    name, value = override.split("=", 1)
+    return f"{name}={quoted(value)}" if name in TEXTS else override
+
+
+def _prompt_list(name: str, conf: Path) -> list[str]:
+    lists = {path.stem: path for path in sorted((conf / "prompts").glob("*.yaml"))}
+    if name not in lists:
+        raise UserError(f"prompts={name} does not exist: choose prompts= one of {', '.join(lists)}")
+    prompts = yaml.safe_load(lists[name].read_text(encoding="utf-8"))
+    if not (isinstance(prompts, list) and prompts and all(isinstance(prompt, str) for prompt in prompts)):
+        raise UserError(f"prompts={name}: {lists[name]} must be a list of texts, each in quotes")
+    return prompts
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _overrides(arguments: list[str]) -> list[str]:
+    """What is left when Hydra's own flags are taken away, wherever they stand."""
+    parser = get_args_parser()
+
+    def refuse(message: str) -> NoReturn:
+        raise UserError(f"{message}: settings are written name=value, and {SEE_HELP}")
+
+    parser.error = refuse  # type: ignore[method-assign]
+    return list(parser.parse_intermixed_args(arguments).overrides)

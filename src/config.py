@@ -1,0 +1,207 @@
+"""All settings of a run as one checked RunConfig, and the name of the folder that they lead to.
+
+Defaults sit next to the code that they drive (CameraConfig in scene/cameras.py, and so on); conf/ holds only
+what differs from them. A setting that cannot work raises UserError when its dataclass is made.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import torch
+from omegaconf import MISSING
+
+from src.errors import UserError
+from src.guidance.losses import CSD, NFSD, SDS, SJC, DistillationLoss
+from src.guidance.prior import PriorConfig
+from src.guidance.prompts import PromptConfig
+from src.log import LoggingConfig
+from src.scene.background import BackgroundConfig
+from src.scene.cameras import CameraConfig
+from src.scene.field import FieldConfig
+from src.scene.occupancy import OccupancyConfig
+from src.scene.regularizers import RegularizerConfig
+from src.scene.rendering import RenderConfig
+from src.schedule import ScheduleConfig
+
+LOSSES: dict[str, type[DistillationLoss]] = {"nfsd": NFSD, "sds": SDS, "sjc": SJC, "csd": CSD}
+# Settings that do not change which run this is: how long, where and on what it runs, and what
+# it shows meanwhile.
+NOT_IDENTITY = ("steps", "threads", "device", "out", "fresh", "logging", "video")
+
+
+@dataclass
+class OptimizerConfig:
+    """AdamW. The paper states lr 0.01 and no more; the rest is the closest public config's."""
+
+    lr_encoding: float = 0.01
+    lr_density: float = 0.001
+    lr_color: float = 0.001
+    lr_background: float = 0.001
+    beta1: float = 0.9
+    beta2: float = 0.99
+    eps: float = 1e-15
+    weight_decay: float = 0.01
+
+    def __post_init__(self) -> None:
+        for name in ("lr_encoding", "lr_density", "lr_color", "lr_background", "weight_decay"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UserError(f"optimizer.{name}={getattr(self, name)} is out of range: choose 0 or more")
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UserError(
+                    f"optimizer.{name}={getattr(self, name)} is out of range: choose 0 to below 1"
+                )
+        if not 0 < self.eps < math.inf:
+            raise UserError(f"optimizer.eps={self.eps} is out of range: choose more than 0")
+
+
+@dataclass
+class VideoConfig:
+    """The turntable: how many views, how large, from where; the defaults are the closest public config's."""
+
+    views: int = 120
+    size: int = 512
+    fps: int = 30
+    elevation_degrees: float = 15.0
+    distance: float = 1.5
+    fov_degrees: float = 70.0
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("views", 1, 10_000), ("size", 8, 4096), ("fps", 1, 240)):
+            if not low <= getattr(self, name) <= high:
+                raise UserError(f"video.{name}={getattr(self, name)} is out of range: choose {low} to {high}")
+        if not -90 <= self.elevation_degrees <= 90:
+            raise UserError(
+                f"video.elevation_degrees={self.elevation_degrees} is out of range: choose -90 to 90"
+            )
+        if not 0 < self.distance < math.inf:
+            raise UserError(f"video.distance={self.distance} is out of range: choose more than 0")
+        if not 0 < self.fov_degrees < 180:
+            raise UserError(f"video.fov_degrees={self.fov_degrees} is out of range: choose 0 to below 180")
+
+
+@dataclass
+class RunConfig:
+    """All that decides a run; the paper's values or, where it is silent, the closest public config's."""
+
+    prompt: str = MISSING
+    preset: str = MISSING
+    seed: int = 0
+    steps: int = 25_000
+    batch_size: int = 1  # views a step
+    threads: int | None = None  # None: as many as the run used before, else up to 2
+    device: str | None = None  # None: cuda where there is one, else cpu
+    out: str | None = (
+        None  # the run's folder (in a sweep: the folder of the runs' folders); None: outputs/<name>
+    )
+    fresh: bool = False  # start over instead of continuing
+    loss: DistillationLoss = MISSING
+    prior: PriorConfig = dataclasses.field(default_factory=PriorConfig)
+    prompts: PromptConfig = dataclasses.field(default_factory=PromptConfig)
+    schedule: ScheduleConfig = dataclasses.field(default_factory=ScheduleConfig)
+    camera: CameraConfig = dataclasses.field(default_factory=CameraConfig)
+    field: FieldConfig = dataclasses.field(default_factory=FieldConfig)
+    background: BackgroundConfig = dataclasses.field(default_factory=BackgroundConfig)
+    occupancy: OccupancyConfig = dataclasses.field(default_factory=OccupancyConfig)
+    render: RenderConfig = dataclasses.field(default_factory=RenderConfig)
+    regularizer: RegularizerConfig = dataclasses.field(default_factory=RegularizerConfig)
+    optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
+    logging: LoggingConfig = dataclasses.field(default_factory=LoggingConfig)
+    video: VideoConfig = dataclasses.field(default_factory=VideoConfig)
+
+    def __post_init__(self) -> None:
+        self.prompt = self.prompt.strip()
+        if not self.prompt:
+            raise UserError('prompt is empty: write what you want to see, as in prompt="a ceramic lion"')
+        if not _is_text(self.prompt):
+            raise UserError(f"prompt={self.prompt!a} holds bytes that are not UTF-8 text: type it anew")
+        for name, low, high in (("seed", 0, 2**63), ("steps", 1, 10**9), ("batch_size", 1, 1024)):
+            if not low <= getattr(self, name) <= high:
+                raise UserError(
+                    f"{name}={getattr(self, name)} is out of range: choose a whole number from {low} up"
+                )
+        if self.threads is not None and not 1 <= self.threads <= 1024:
+            raise UserError(f"threads={self.threads} is out of range: choose 1 or more")
+        for name in ("resolution", "resolution_after"):
+            if not 8 <= getattr(self.schedule, name) <= 2048:
+                raise UserError(
+                    f"schedule.{name}={getattr(self.schedule, name)} is a resolution that no prior can use: "
+                    "choose 8 to 2048 pixels"
+                )
+        for name, number in _numbers(as_dict(self)):
+            if not math.isfinite(number):
+                raise UserError(
+                    f"{name}={number} is not a finite number: choose one, or leave the setting out"
+                )
+        _check_device(self.device)
+        if self.out is not None and not self.out.strip():
+            raise UserError("out is empty: name a folder, or leave out= away to use outputs/")
+
+    @property
+    def loss_name(self) -> str:
+        """Name of the loss as it is typed."""
+        return type(self.loss).__name__.lower()
+
+
+def as_dict(cfg: RunConfig) -> dict[str, Any]:
+    """Return the settings as plain values, the loss with its name, ready for yaml or json."""
+    return _plain(dataclasses.asdict(cfg)) | {
+        "loss": {"name": cfg.loss_name} | _plain(dataclasses.asdict(cfg.loss))
+    }
+
+
+def identity(cfg: RunConfig) -> dict[str, Any]:
+    """Return the settings that make this run this run; two runs with equal ones see the same numbers."""
+    return {name: value for name, value in as_dict(cfg).items() if name not in NOT_IDENTITY}
+
+
+def run_name(cfg: RunConfig) -> str:
+    """Name a run's folder: <slug>-<loss>-s7.5-seed0-<hash6>, safe for any prompt on any file system."""
+    words = re.sub(r"[\W_]+", "-", cfg.prompt.lower()).strip("-")
+    slug = words[:40].rstrip("-") or "prompt"
+    digest = hashlib.sha256(json.dumps(identity(cfg), sort_keys=True).encode()).hexdigest()[:6]
+    return f"{slug}-{cfg.loss_name}-s{cfg.loss.guidance_scale:g}-seed{cfg.seed}-{digest}"
+
+
+def _check_device(device: str | None) -> None:
+    if device is None or device == "cpu":
+        return
+    if not re.fullmatch(r"cuda(:\d+)?", device):
+        raise UserError(f"device={device} is unknown: choose cpu, cuda or cuda:0")
+    if not torch.cuda.is_available():
+        raise UserError(f"device={device}: torch finds no CUDA device here: choose device=cpu")
+    if torch.device(device).index is not None and torch.device(device).index >= torch.cuda.device_count():
+        raise UserError(
+            f"device={device}: there are only {torch.cuda.device_count()} CUDA devices, counted from 0"
+        )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    return value.name if isinstance(value, Enum) else value
+
+
+def _numbers(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from _numbers(value, f"{prefix}{name}.")
+        elif isinstance(value, float):
+            yield prefix + name, value
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

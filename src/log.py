@@ -1,0 +1,138 @@
+"""What a run says while it runs: metrics.jsonl, TensorBoard events, the progress bar, the seconds by part.
+
+metrics.jsonl has one row a step and is the interface for plots; a resumed run cuts it back to its
+checkpoint's step, so no step is ever in it twice.
+"""
+
+import json
+import math
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from src.checkpoint import write_atomically
+from src.errors import UserError
+from src.schedule import Stage
+
+PARTS = ("render", "encode", "unet", "backward", "optimiser")
+
+
+@dataclass
+class LoggingConfig:
+    """How often, in steps, a run writes something."""
+
+    preview_every: int = 200
+    checkpoint_every: int = 500
+    events_every: int = 10  # TensorBoard; metrics.jsonl has every step
+    preview_size: int = 128  # pixels
+
+    def __post_init__(self) -> None:
+        for name in ("preview_every", "checkpoint_every", "events_every"):
+            if getattr(self, name) < 1:
+                raise UserError(f"logging.{name}={getattr(self, name)} counts steps: choose 1 or more")
+        if not 8 <= self.preview_size <= 1024:
+            raise UserError(
+                f"logging.preview_size={self.preview_size} is out of range: choose 8 to 1024 pixels"
+            )
+
+
+class Seconds:
+    """Seconds spent by part, over all the sittings of a run; what no part claims is `rest`."""
+
+    def __init__(self, device: torch.device, before: Mapping[str, float] | None = None) -> None:
+        self._device = device
+        self._parts = {part: (before or {}).get(part, 0.0) for part in PARTS}
+        self._began = time.perf_counter() - sum((before or {}).values())
+
+    @contextmanager
+    def __call__(self, part: str) -> Iterator[None]:
+        """Charge the time of a `with` block to one of PARTS, waiting for the device at both ends."""
+        self._wait()
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._wait()
+            self._parts[part] += time.perf_counter() - began
+
+    def by_part(self) -> dict[str, float]:
+        """Return the seconds of every part so far, and of `rest`."""
+        whole = time.perf_counter() - self._began
+        return self._parts | {"rest": max(0.0, whole - sum(self._parts.values()))}
+
+    def _wait(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+
+
+class Log:
+    """Writes one row a step to metrics.jsonl, a row every `every` steps to TensorBoard, and moves the bar."""
+
+    def __init__(self, folder: Path, first_step: int, steps: int, every: int) -> None:
+        # Half a second of imports that --help and bad input need not wait for.
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._every = every
+        cut_back(folder / "metrics.jsonl", first_step)
+        self._metrics = (folder / "metrics.jsonl").open("a", encoding="utf-8")
+        self._events = SummaryWriter(str(folder / "events"), purge_step=first_step)
+        terminal = sys.stderr.isatty()
+        self._bar = tqdm(
+            total=steps,
+            initial=first_step,
+            unit="it",
+            dynamic_ncols=terminal,
+            mininterval=0.2 if terminal else 10.0,  # a log file needs no animation
+            smoothing=0.1,
+        )
+
+    def step(self, step: int, stage: Stage, numbers: Mapping[str, float], draws: str) -> None:
+        """Record one step; raises UserError naming the first number that is not finite."""
+        for name, number in numbers.items():
+            if not math.isfinite(number):
+                raise UserError(
+                    f"step {step}: {name} is {number}; the last checkpoint is kept: lower "
+                    "optimizer.lr_encoding and its neighbours or loss.guidance_scale, and start over"
+                )
+        row = {"step": step, **stage._asdict(), **numbers, "draws": draws}
+        self._metrics.write(json.dumps(row) + "\n")
+        if step % self._every == 0:
+            for name, number in {**stage._asdict(), **numbers}.items():
+                self._events.add_scalar(name, number, step)
+        self._bar.set_postfix_str(
+            f"t {stage.t_min}-{stage.t_max}, {stage.resolution}px, opacity {numbers['opacity']:.3f}, "
+            f"gradient {numbers['gradient']:.2e}",
+            refresh=False,
+        )
+        self._bar.update()
+
+    def flush(self) -> None:
+        """Hand every row to the operating system; before a checkpoint, so that rows never lag behind it."""
+        self._metrics.flush()
+        self._events.flush()
+
+    def close(self) -> None:
+        """Flush and close; the bar stays where it was."""
+        self._bar.close()
+        self._metrics.close()
+        self._events.close()
+
+
+def cut_back(path: Path, step: int) -> None:
+    """Drop the rows of `step` and later, and a last row that a kill cut in half."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            if json.loads(line)["step"] < step:
+                kept.append(line + "\n")
+        except (ValueError, KeyError, TypeError):
+            continue
+    write_atomically(path, "".join(kept).encode())

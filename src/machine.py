@@ -1,0 +1,76 @@
+"""The machine under a run: threads and flags that numbers depend on, and signals that must not lose work."""
+
+import os
+import resource
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from src.config import RunConfig
+
+
+def choose_device(cfg: RunConfig) -> torch.device:
+    """Return the device named, else CUDA where there is one, else the processor (MPS is unmeasured)."""
+    return torch.device(cfg.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def set_up(cfg: RunConfig, device: torch.device, before: Mapping[str, Any]) -> int:
+    """Set every global that numbers depend on; returns the thread count, which a continued run keeps.
+
+    `before` holds the `threads` and `device` of the run so far, if there were any.
+    """
+    used = before.get("threads")
+    threads: int = cfg.threads or used or min(2, _cores())
+    if used and threads != used:
+        print(f"threads={threads}, but this run used {used} so far: its last bits may differ", flush=True)
+    if before.get("device", str(device)) != str(device):
+        print(
+            f"device={device}, but this run used {before['device']} so far: its numbers will differ",
+            flush=True,
+        )
+    torch.set_num_threads(threads)
+    # Adam's moments of table rows that are no longer touched fade into denormals, which processors are slow
+    # at.
+    torch.set_flush_denormal(True)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    return threads
+
+
+def _cores() -> int:
+    # What this process may use, which can be less than what there is; macOS only says the latter.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def peak_rss_bytes() -> int:
+    """Return the most memory that this process ever held."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+@contextmanager
+def interruptible() -> Iterator[list[int]]:
+    """Collect the first SIGINT or SIGTERM instead of dying of it; a second one is obeyed at once."""
+    received: list[int] = []
+
+    def note(number: int, _frame: object) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+        print("\nstopping: saving and exporting what there is (once more to stop at once)", file=sys.stderr)
+
+    if threading.current_thread() is not threading.main_thread():  # only there may handlers be set
+        yield received
+        return
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,116 @@
+"""What is optimised, made from settings or read back from a run: field, background, occupancy grid."""
+
+import dataclasses
+import types
+import typing
+from enum import Enum
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from torch import nn
+from torch.optim import AdamW
+
+from src import checkpoint
+from src.config import LOSSES, RunConfig
+from src.errors import UserError
+from src.guidance.losses import DistillationLoss
+from src.scene.background import Background
+from src.scene.cameras import Cameras
+from src.scene.field import Field
+from src.scene.occupancy import OccupancyGrid
+from src.scene.rendering import Rendering, render
+from src.streams import Streams
+
+CHECKPOINTS = "checkpoints"  # inside a run's folder
+T = TypeVar("T")
+
+
+class Model(NamedTuple):
+    """The three modules of a scene; the occupancy grid has buffers only."""
+
+    field: Field
+    background: Background
+    occupancy: OccupancyGrid
+
+    def modules(self) -> dict[str, nn.Module]:
+        """Return the modules by name, as checkpoints know them."""
+        return dict(self._asdict())
+
+    def parameter_bytes(self) -> int:
+        """Return how much memory the parameters take."""
+        return sum(p.numel() * p.element_size() for m in self for p in m.parameters())
+
+
+def build(cfg: RunConfig, device: torch.device) -> Model:
+    """Make the scene of step 0; the seed alone decides its numbers."""
+    init = Streams(cfg.seed, 0)
+    field = Field(cfg.field, init)
+    background = Background(cfg.background, init)
+    occupancy = OccupancyGrid(cfg.occupancy, field.radius, cfg.render.step_length(field.radius))
+    return Model(field.to(device), background.to(device), occupancy.to(device))
+
+
+def make_optimizer(cfg: RunConfig, model: Model) -> AdamW:
+    """AdamW (Loshchilov & Hutter 2019), one learning rate per part; fused: faster on processors too."""
+    field, optimizer = model.field, cfg.optimizer
+    groups = [
+        {"params": list(field.encoding.parameters()), "lr": optimizer.lr_encoding},
+        {"params": [field.density_hidden, field.density_out], "lr": optimizer.lr_density},
+        {"params": [field.color_hidden, field.color_out], "lr": optimizer.lr_color},
+        {"params": list(model.background.parameters()), "lr": optimizer.lr_background},
+    ]
+    return AdamW(
+        groups,
+        betas=(optimizer.beta1, optimizer.beta2),
+        eps=optimizer.eps,
+        weight_decay=optimizer.weight_decay,
+        fused=True,
+    )
+
+
+@torch.no_grad()
+def look(cfg: RunConfig, model: Model, camera: Cameras) -> Rendering:
+    """Render for the eye: no jitter, the map as background, no graph."""
+    device = model.occupancy.bits.device
+    there = camera._replace(
+        elevation=camera.elevation.to(device),
+        azimuth=camera.azimuth.to(device),
+        distance=camera.distance.to(device),
+        fov=camera.fov.to(device),
+    )
+    return render(*model, there, cfg.render, None)
+
+
+def load_run(folder: Path, device: torch.device) -> tuple[RunConfig, Model, int]:
+    """Read settings, scene and step from a run's newest checkpoint; raises UserError if there is none."""
+    loaded = checkpoint.load_latest(folder / CHECKPOINTS)
+    if loaded is None:
+        raise UserError(f"run={folder} holds no checkpoint: name a run's folder, as in run=outputs/NAME")
+    cfg = config_from_dict(loaded.facts["config"])
+    model = build(cfg, device)
+    checkpoint.restore(model.modules(), None, loaded.tensors)
+    return cfg, model, loaded.facts["step"]
+
+
+def config_from_dict(settings: dict[str, Any]) -> RunConfig:
+    """Undo `config.as_dict`; settings that have come since take their defaults."""
+    rest = {name: value for name, value in settings.items() if name != "loss"}
+    loss: DistillationLoss = _build(LOSSES[settings["loss"]["name"]], settings["loss"])
+    return _build(RunConfig, rest, loss=loss)
+
+
+def _build(cls: type[T], settings: dict[str, Any], **ready: Any) -> T:
+    hints = typing.get_type_hints(cls)
+    known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    return cls(
+        **{name: _value(hints[name], value) for name, value in settings.items() if name in known}, **ready
+    )
+
+
+def _value(hint: Any, value: Any) -> Any:
+    if isinstance(hint, types.UnionType) or not isinstance(hint, type):
+        return value
+    if dataclasses.is_dataclass(hint):
+        return _build(hint, value)
+    return hint[value] if issubclass(hint, Enum) else value

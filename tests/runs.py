@@ -1,0 +1,47 @@
+"""Runs small enough for a test: the Gaussian prior, a tiny scene, a few milliseconds a step."""
+
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+
+from src import command_line
+from src.config import RunConfig
+from src.door import CONF, from_hydra, register
+
+TINY = [
+    "prior=gaussian",
+    "prior.latent_size=8",
+    "schedule.switch_step=3",
+    "schedule.resolution=8",
+    "schedule.resolution_after=16",
+    "field.hash_grid.levels=2",
+    "field.hash_grid.base_resolution=4",
+    "field.hash_grid.max_resolution=8",
+    "field.hash_grid.log2_table=8",
+    "field.hidden=8",
+    "occupancy.resolution=4",
+    "occupancy.every=2",
+    "render.samples_per_ray=8",
+    "logging.preview_every=3",
+    "logging.checkpoint_every=2",
+    "logging.preview_size=8",
+    "video.views=3",
+    "video.size=9",
+    "steps=7",
+    "batch_size=2",
+    "threads=1",
+    "device=cpu",
+    "preset=smoke",
+]
+
+
+def settings(*arguments: str) -> RunConfig:
+    """Compose settings through the door's own steps, without running anything."""
+    register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return from_hydra(compose("train", command_line.prepare(list(arguments), CONF)))
+
+
+def tiny(out: Path, *arguments: str, prompt: str = "a red cube") -> RunConfig:
+    """Settings of a tiny run; later arguments win."""
+    return settings(f"prompt={prompt}", f"out={out}", *TINY, *arguments)

@@ -1,0 +1,116 @@
+"""Between shell and Hydra: any text arrives as typed, and every slip is answered in one sentence."""
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+from src import command_line
+from src.door import CONF
+from src.errors import UserError
+from tests.runs import settings
+
+# NUL cannot be in an argument, and lone surrogates are refused by name elsewhere.
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
+awkward = st.text(st.sampled_from("a $`{}[]()\\'\"=,:#!?%~&|<>*./\n\t-+é獅"), min_size=1)
+
+
+@given(prompt=(texts | awkward).filter(lambda text: text != "???"))
+def test_quoted_texts_arrive_as_typed(prompt: str) -> None:
+    """Oracle: identity, through Hydra's grammar, its rendering for a sweep's jobs, and OmegaConf."""
+    (override,) = OverridesParser.create().parse_overrides([f"prompt={command_line.quoted(prompt)}"])
+    again = f"prompt={override.get_value_element_as_str()}"
+    (job,) = OverridesParser.create().parse_overrides([again])
+    for each in (override, job):
+        assert OmegaConf.create({"prompt": each.value()}).prompt == prompt
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "a lion, DSLR",
+        "'quoted' \"twice\"",
+        "[a] {b} (c) <d>",
+        "$HOME ${HOME} \\${x} `id`",
+        "a=b",
+        "獅子 naïve 🦁",
+        "../../etc/passwd",
+        "123",
+        "1e5",
+        "true",
+        "null",
+        "ends with \\",
+    ],
+)
+def test_the_prompts_of_the_issue_arrive_as_typed(prompt: str) -> None:
+    """Oracle: identity."""
+    assert settings(f"prompt={prompt}").prompt == prompt
+
+
+def test_folders_arrive_as_typed() -> None:
+    """Oracle: identity."""
+    assert settings("prompt=a", "out=/tmp/a, b (c)=[d]").out == "/tmp/a, b (c)=[d]"
+
+
+def test_the_preset_is_added_only_where_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: the hardware's answer, faked."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert command_line.prepare(["prompt=a"], CONF)[-1] == "preset=paper"
+    assert command_line.prepare(["prompt=a", "device=cpu"], CONF)[-1] == "preset=laptop"
+    assert "preset=paper" not in command_line.prepare(["prompt=a", "preset=smoke"], CONF)
+    assert "Stable Diffusion" in command_line.why_preset(["prompt=a"])
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert command_line.prepare(["prompt=a"], CONF)[-1] == "preset=laptop"
+    assert "no CUDA device" in command_line.why_preset(["prompt=a"])
+
+
+def test_flags_may_stand_anywhere() -> None:
+    """Oracle: settings first, then flags, nothing lost."""
+    arguments = ["prompt=a", "--multirun", "seed=0,1", "--cfg", "job", "preset=smoke"]
+    expected = ['prompt="a"', "seed=0,1", "preset=smoke", "--multirun", "--cfg", "job"]
+    assert command_line.prepare(arguments, CONF) == expected
+
+
+def test_a_list_of_prompts_becomes_a_sweep() -> None:
+    """Oracle: the six prompts of the paper's figure 8, each quoted."""
+    arguments = command_line.prepare(["prompts=paper_fig8", "preset=smoke"], CONF)
+    (prompts,) = [argument for argument in arguments if argument.startswith("prompt=")]
+    assert prompts.count('"') == 12
+    assert '"a phoenix in golden cage"' in prompts
+    assert "--multirun" in arguments
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--foo"], "unrecognized arguments: --foo"),
+        (["seed"], "seed: settings are written name=value"),
+        (["+x=1"], r"\+x=1: settings are neither added nor removed"),
+        (["~seed"], "~seed: settings are neither added nor removed"),
+        (["prompts=nope"], "prompts=nope does not exist: choose prompts= one of paper_fig6, paper_fig8"),
+        (["prompts=../train"], "prompts=../train does not exist"),
+        (["prompts=paper_fig8", "prompt=a"], "prompt= and prompts= are both given"),
+    ],
+)
+def test_wrong_forms_are_refused(arguments: list[str], sentence: str) -> None:
+    """Oracle: the sentence names the argument and the remedy."""
+    with pytest.raises(UserError, match=sentence):
+        command_line.prepare(arguments, CONF)
+
+
+def test_nearest_settings_come_first() -> None:
+    """Oracle: what a person would guess."""
+    keys = [
+        "steps",
+        "seed",
+        "loss",
+        "loss.guidance_scale",
+        "field.hash_grid.levels",
+        "camera.fov_degrees_min",
+    ]
+    assert command_line.nearest("step", keys)[0] == "steps"
+    assert command_line.nearest("loss.guidance", keys)[0] == "loss.guidance_scale"
+    assert command_line.nearest("guidance_scale", keys)[0] == "loss.guidance_scale"
+    assert command_line.nearest("levels", keys)[0] == "field.hash_grid.levels"
+    assert command_line.nearest("qqq", keys) == []

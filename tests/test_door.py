@@ -1,0 +1,184 @@
+"""The door: one typed RunConfig per job, or one sentence on stderr and exit code 2; never a traceback."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from src.config import RunConfig
+from src.door import door
+from src.errors import UserError
+
+
+class Task:
+    """Remembers the settings that it was called with."""
+
+    def __init__(self) -> None:
+        self.seen: list[RunConfig] = []
+
+    def __call__(self, cfg: RunConfig) -> float:
+        self.seen.append(cfg)
+        return 0.5
+
+
+@pytest.fixture
+def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Task:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["train"])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # restored afterwards: the door sets it
+    return Task()
+
+
+def test_one_command_is_one_run(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
+    """Oracle: what was typed; the first line says which preset and why; Hydra leaves nothing on disk."""
+    assert door(task, ["prompt=a lion, (DSLR)", "preset=smoke", "loss=sds", "loss.guidance_scale=100"]) == 0
+    (cfg,) = task.seen
+    assert (cfg.prompt, cfg.preset, cfg.loss_name, cfg.loss.guidance_scale) == (
+        "a lion, (DSLR)",
+        "smoke",
+        "sds",
+        100,
+    )
+    assert cfg.out is not None
+    assert cfg.out.startswith("outputs/a-lion-dslr-sds-s100-seed0-")
+    assert capsys.readouterr().out == "preset smoke: as given\n"
+    assert list(Path().iterdir()) == []
+
+
+def test_a_sweep_is_every_combination(task: Task) -> None:
+    """Oracle: 2 losses x 2 scales of one prompt with a comma, each in a folder of its own."""
+    arguments = ["-m", "prompt=a lion, DSLR", "loss=nfsd,sds", "loss.guidance_scale=7.5,100", "out=here"]
+    assert door(task, arguments) == 0
+    assert [(cfg.prompt, cfg.loss_name, cfg.loss.guidance_scale) for cfg in task.seen] == [
+        ("a lion, DSLR", loss, scale) for loss in ("nfsd", "sds") for scale in (7.5, 100.0)
+    ]
+    outs = [cfg.out for cfg in task.seen]
+    assert len(set(outs)) == 4
+    assert all(out is not None and out.startswith("here/a-lion-dslr-") for out in outs)
+
+
+def test_a_list_of_prompts_is_one_run_each(task: Task) -> None:
+    """Oracle: the paper's section A.2."""
+    assert door(task, ["prompts=paper_fig6", "preset=smoke", "prompts.views=eight"]) == 0
+    assert [cfg.prompt for cfg in task.seen][0::5] == [
+        "A huge Hedgehog",
+        "a rainbow colored wings spread parrot",
+    ]
+    assert {cfg.prompts.views.name for cfg in task.seen} == {"eight"}
+
+
+def test_help_lists_every_setting(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
+    """Oracle: the last name of every setting of the default loss, and every option of every group."""
+    with pytest.raises(SystemExit) as stopped:
+        door(task, ["--help"])
+    assert stopped.value.code == 0
+    said = capsys.readouterr().out
+    for word in (
+        "guidance_scale",
+        "log2_table",
+        "lr_encoding",
+        "t_max_after",
+        "fov_degrees_min",
+        "checkpoint_every",
+    ):
+        assert word in said
+    for option in ("csd", "nfsd", "gaussian", "toybox", "laptop", "paper_fig8"):
+        assert option in said
+    assert not task.seen
+
+
+@pytest.mark.parametrize(
+    ("argument", "sentence"),
+    [
+        ("prompt=", 'prompt is empty: write what you want to see, as in prompt="a ceramic lion"'),
+        ("prompt=   ", 'prompt is empty: write what you want to see, as in prompt="a ceramic lion"'),
+        ("stpes=3", "there is no setting stpes: did you mean steps"),
+        ("loss.foo=3", "there is no setting loss.foo"),
+        ("loss.cut=3", "loss.cut is no setting of this loss"),
+        ("field.hash_grid.level=3", "did you mean field.hash_grid.levels"),
+        ("loss=vsdd", "loss=vsdd does not exist: choose loss= one of csd, nfsd, sds, sjc"),
+        ("prior=foo", "prior=foo does not exist: choose prior= one of gaussian, sd21, toybox"),
+        ("preset=foo", "preset=foo does not exist"),
+        ("experiment=foo", "experiment=foo does not exist"),
+        ("steps=-5", "steps=-5 is out of range"),
+        ("steps=2.5", "steps=2.5 is of the wrong kind: give a whole number"),
+        ("steps=many", "steps=many is of the wrong kind: give a whole number"),
+        ("steps=true", "steps=True is of the wrong kind: give a whole number"),
+        ("loss.guidance_scale=nan", "loss.guidance_scale=nan"),
+        ("loss.guidance_scale=much", "loss.guidance_scale=much is of the wrong kind: give a number"),
+        ("optimizer.lr_density=inf", "optimizer.lr_density=inf"),
+        ("fresh=maybe", "fresh=maybe is of the wrong kind: give true or false"),
+        ("prompts.views=five", "prompts.views=five is unknown: choose one of none, four, eight"),
+        ("seed=0,1", "seed=0,1 names several values: add --multirun"),
+        ("seed=(1", "seed=(1 cannot be read as name=value"),
+        ("schedule.resolution=4", "schedule.resolution=4 is a resolution that no prior can use"),
+        ("device=tpu", "device=tpu is unknown: choose cpu, cuda or cuda:0"),
+        ("camera=3", "camera"),
+        ("loss=null", "--help"),
+        ("seed=${nope}", "nope"),
+        ("--foo", "unrecognized arguments: --foo"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    task: Task, capsys: pytest.CaptureFixture[str], argument: str, sentence: str
+) -> None:
+    """Oracle: exit code 2, one line on stderr that names setting and remedy, nothing run."""
+    assert door(task, ["prompt=a", "preset=smoke", "loss=sds", argument]) == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert said.count("\n") == 1
+    assert "Traceback" not in said
+    assert not task.seen
+
+
+def test_a_missing_prompt_is_one_sentence(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
+    """Oracle: what to write instead."""
+    assert door(task, []) == 2
+    assert capsys.readouterr().err == 'prompt is missing: give it, as in prompt="a ceramic lion"\n'
+
+
+def test_one_bad_job_does_not_stop_a_sweep(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
+    """Oracle: the other two jobs run, and the exit code still says 2."""
+    assert door(task, ["-m", "prompt=a", "preset=smoke", "seed=1,-1,2"]) == 2
+    assert [cfg.seed for cfg in task.seen] == [1, 2]
+    assert "seed=-1 is out of range" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (UserError("prior.path=x is no folder: choose another"), "prior.path=x is no folder"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "the disk is full"),
+        (PermissionError(errno.EACCES, "Permission denied", "/root/x"), "/root/x cannot be used"),
+    ],
+)
+def test_what_the_task_runs_into(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    sentence: str,
+) -> None:
+    """Oracle: one sentence, exit code 2."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["train"])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+
+    def fail(_cfg: RunConfig) -> float:
+        raise error
+
+    assert door(fail, ["prompt=a", "preset=smoke"]) == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert said.count("\n") == 1
+
+
+def test_our_own_mistakes_keep_their_traceback(task: Task) -> None:
+    """Oracle: an error that no user can put right is raised, not explained away."""
+
+    def fail(_cfg: RunConfig) -> float:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        door(fail, ["prompt=a", "preset=smoke"])

@@ -1,0 +1,60 @@
+"""The model: made by the seed alone, optimised by one rate per part, and read back from a run's folder."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from src import checkpoint
+from src.checkpoint import Checkpoint
+from src.config import as_dict
+from src.errors import UserError
+from src.model import CHECKPOINTS, build, load_run, look, make_optimizer
+from src.scene.cameras import orbit
+from tests.runs import tiny
+
+CPU = torch.device("cpu")
+
+
+def test_the_seed_alone_decides_the_first_model(tmp_path: Path) -> None:
+    """Oracle: digests of the parameters."""
+    cfg, other = tiny(tmp_path), tiny(tmp_path, "seed=1")
+    digest = checkpoint.parameters_sha256(build(cfg, CPU).modules())
+    torch.manual_seed(99)
+    assert checkpoint.parameters_sha256(build(cfg, CPU).modules()) == digest
+    assert checkpoint.parameters_sha256(build(other, CPU).modules()) != digest
+
+
+def test_every_parameter_has_its_own_rate_once(tmp_path: Path) -> None:
+    """Oracle: the settings' four rates; the groups together are all parameters, none twice."""
+    rates = [0.1, 0.2, 0.3, 0.4]
+    names = ("lr_encoding", "lr_density", "lr_color", "lr_background")
+    changes = [f"optimizer.{name}={rate}" for name, rate in zip(names, rates, strict=True)]
+    cfg = tiny(tmp_path, *changes)
+    model = build(cfg, CPU)
+    groups = make_optimizer(cfg, model).param_groups
+    assert [group["lr"] for group in groups] == rates
+    ours = sorted(id(p) for group in groups for p in group["params"])
+    assert ours == sorted(id(p) for module in model for p in module.parameters())
+    assert {(group["betas"], group["eps"], group["weight_decay"]) for group in groups} == {
+        ((0.9, 0.99), 1e-15, 0.01)
+    }
+
+
+def test_a_run_is_read_back(tmp_path: Path) -> None:
+    """Oracle: the saved model's picture, bit for bit."""
+    cfg = tiny(tmp_path)
+    model = build(cfg, CPU)
+    facts = {"step": 5, "config": as_dict(cfg)}
+    tensors = checkpoint.gather(model.modules(), make_optimizer(cfg, model))
+    checkpoint.save(tmp_path / CHECKPOINTS, Checkpoint(tensors, facts))
+    read_cfg, read_model, step = load_run(tmp_path, CPU)
+    assert (read_cfg, step) == (cfg, 5)
+    camera = orbit(2, 15.0, 1.5, 60.0, 8)
+    assert torch.equal(look(cfg, model, camera).image, look(read_cfg, read_model, camera).image)
+
+
+def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
+    """Oracle: the sentence names run= and what it should be."""
+    with pytest.raises(UserError, match=r"^run=.* holds no checkpoint"):
+        load_run(tmp_path, CPU)

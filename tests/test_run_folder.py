@@ -1,0 +1,82 @@
+"""A run's folder: refused in one sentence, cleared of our own files only, with a manifest always whole."""
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from src import run_folder
+from src.config import as_dict, identity
+from src.errors import UserError
+from tests.runs import tiny
+
+
+def test_config_yaml_is_the_resolved_configuration(tmp_path: Path) -> None:
+    """Oracle: what the run uses, read back; a prompt with odd characters included."""
+    cfg = tiny(tmp_path, prompt='a "lion", 獅子: [x] ${y}')
+    run_folder.begin(cfg, tmp_path)
+    assert yaml.safe_load((tmp_path / "config.yaml").read_text(encoding="utf-8")) == as_dict(cfg)
+
+
+def test_fresh_clears_what_is_ours_and_nothing_else(tmp_path: Path) -> None:
+    """Oracle: the folder's listing."""
+    for name in run_folder.OURS:
+        (tmp_path / name).mkdir() if "." not in name else (tmp_path / name).write_text("old")
+    (tmp_path / "mine.txt").write_text("mine")
+    run_folder.begin(tiny(tmp_path, "fresh=true"), tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.yaml", "mine.txt"]
+
+
+@pytest.mark.parametrize("reason", [errno.EACCES, errno.ENOSPC, errno.EROFS])
+def test_a_folder_that_refuses_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: int
+) -> None:
+    """Oracle: out= and its value, the system's reason, and the remedy."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(reason, os.strerror(reason))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(
+        UserError, match=rf"out=.*{os.strerror(reason)}.*choose another folder with out=FOLDER"
+    ):
+        run_folder.open_folder(tiny(tmp_path))
+
+
+def test_a_folder_that_exists_and_refuses_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: the same sentence where the folder is there but cannot be written."""
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(UserError, match=r"out=.*Permission denied.*choose another folder with out=FOLDER"):
+        run_folder.open_folder(tiny(tmp_path))
+
+
+def test_a_run_with_other_settings_is_not_continued(tmp_path: Path) -> None:
+    """Oracle: the first setting that differs, by its whole name; steps may differ."""
+    saved = json.loads(json.dumps(identity(tiny(tmp_path))))
+    run_folder.check_same_run(tiny(tmp_path, "steps=99", "threads=2"), saved)
+    with pytest.raises(UserError, match=r"with field.hash_grid.levels=2, not 3: .*fresh=true"):
+        run_folder.check_same_run(tiny(tmp_path, "field.hash_grid.levels=3"), saved)
+    with pytest.raises(UserError, match=r"with loss.name=nfsd, not sds"):
+        run_folder.check_same_run(tiny(tmp_path, "loss=sds"), saved)
+
+
+def test_a_manifest_that_is_broken_is_no_manifest(tmp_path: Path) -> None:
+    """Oracle: an empty dict, so that the run goes on."""
+    assert run_folder.read_manifest(tmp_path) == {}
+    (tmp_path / "manifest.json").write_text('{"half')
+    assert run_folder.read_manifest(tmp_path) == {}
+    run_folder.write_manifest(tmp_path, {"a": 1})
+    assert run_folder.read_manifest(tmp_path) == {"a": 1}
+
+
+def test_provenance_works_without_git(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: no commit, but the versions of what ran."""
+    monkeypatch.setenv("PATH", os.devnull)
+    told = run_folder.provenance()
+    assert told["commit"] is None
+    assert {"python", "torch", "numpy"} <= set(told["versions"])

@@ -1,0 +1,287 @@
+"""Training: the same numbers whatever happens to the process; and a run's folder holds what was promised."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import imageio.v2 as imageio
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from src.config import RunConfig
+from src.errors import UserError
+from src.guidance.prior import load_prior
+from src.guidance.prompts import PromptBank
+from src.log import Log
+from src.train import train
+from tests.runs import TINY, tiny
+
+ROOT = Path(__file__).parent.parent
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing in src may catch it."""
+
+
+def manifest(cfg: RunConfig) -> dict[str, Any]:
+    return json.loads((Path(str(cfg.out)) / "manifest.json").read_text())
+
+
+def metrics(cfg: RunConfig) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (Path(str(cfg.out)) / "metrics.jsonl").read_text().splitlines()]
+
+
+def killed_at(monkeypatch: pytest.MonkeyPatch, step: int, cfg: RunConfig) -> None:
+    """Train and die in the middle of a step, with rows written that no checkpoint covers."""
+    log_step = Log.step
+
+    def log_or_die(self: Log, now: int, *rest: Any) -> None:
+        log_step(self, now, *rest)
+        if now == step:
+            raise Killed
+
+    with monkeypatch.context() as context:
+        context.setattr(Log, "step", log_or_die)
+        with pytest.raises(Killed):
+            train(cfg)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
+    cfg = tiny(tmp_path_factory.mktemp("undisturbed"))
+    train(cfg)
+    return cfg
+
+
+def test_the_folder_holds_what_was_promised(undisturbed: RunConfig) -> None:
+    """Oracle: the issue's list."""
+    folder = Path(str(undisturbed.out))
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        *(
+            "config.yaml",
+            "metrics.jsonl",
+            "manifest.json",
+            "events",
+            "checkpoints",
+            "previews",
+            "previews.png",
+        ),
+        *("turntable.mp4", "turntable.webp", "sheet.png"),
+    }
+    told = manifest(undisturbed)
+    assert {"preset", "device", "threads", "versions", "commit", "peak_rss_bytes"} <= set(told)
+    assert set(told["seconds"]) == {"render", "encode", "unet", "backward", "optimiser", "rest"}
+    assert all(spent > 0 for spent in told["seconds"].values())
+    assert told["resumed_from_steps"] == []
+    assert told["finished"]
+    assert len(told["parameters_sha256"]) == 64
+    assert [row["step"] for row in metrics(undisturbed)] == list(range(7))
+
+
+def test_unet_passes_are_what_the_loss_asked_for(undisturbed: RunConfig) -> None:
+    """Oracle: two rows a sample, and a third where t >= 200; the mean over the rows that were logged."""
+    told = manifest(undisturbed)["unet_passes_per_sample"]
+    assert 2 <= told <= 3
+    assert told * 14 == pytest.approx(round(told * 14))  # 7 steps of 2 views: a whole number of rows
+
+
+def test_previews_grow_by_a_row(undisturbed: RunConfig) -> None:
+    """Oracle: rows at steps 0, 3, 6 and the end, of four 8-pixel views each."""
+    with Image.open(Path(str(undisturbed.out)) / "previews.png") as grid:
+        assert grid.size == (4 * 8, 4 * 8)
+
+
+@pytest.mark.parametrize("steps", [[0], [3], [5], [1, 3, 6]])
+def test_a_killed_run_ends_bit_identical(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: RunConfig, steps: list[int]
+) -> None:
+    """Oracle: the undisturbed twin's parameters and draws; every step is in metrics.jsonl once."""
+    cfg = tiny(tmp_path)
+    for step in steps:
+        killed_at(monkeypatch, step, cfg)
+    train(cfg)
+    assert manifest(cfg)["parameters_sha256"] == manifest(undisturbed)["parameters_sha256"]
+    assert metrics(cfg) == metrics(undisturbed)
+    assert manifest(cfg)["unet_passes_per_sample"] == manifest(undisturbed)["unet_passes_per_sample"]
+    # Checkpoints are at 2, 4 and 6: a sitting that died at step k left the last multiple of 2 up to k.
+    assert manifest(cfg)["resumed_from_steps"] == [step // 2 * 2 for step in steps if step >= 2]
+
+
+def test_a_broken_checkpoint_costs_one_interval_and_no_bit(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    undisturbed: RunConfig,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Oracle: the undisturbed twin, resumed from step 2 because step 4's file is cut short."""
+    cfg = tiny(tmp_path)
+    killed_at(monkeypatch, 5, cfg)
+    newest = max((tmp_path / "checkpoints").glob("*.safetensors"))
+    newest.write_bytes(newest.read_bytes()[:-1])
+    train(cfg)
+    assert "is broken" in capsys.readouterr().err
+    assert manifest(cfg)["resumed_from_steps"] == [2]
+    assert manifest(cfg)["parameters_sha256"] == manifest(undisturbed)["parameters_sha256"]
+
+
+def test_kill_9_for_real(tmp_path: Path, undisturbed: RunConfig) -> None:
+    """Oracle: the undisturbed twin, by the same command given twice in processes of their own."""
+    command = [sys.executable, "-m", "src.train", "prompt=a red cube", f"out={tmp_path}", *TINY]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    first = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("checkpoints/*.safetensors")) and first.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+    told = json.loads((tmp_path / "manifest.json").read_text())
+    assert told["parameters_sha256"] == manifest(undisturbed)["parameters_sha256"]
+    assert told["finished"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_save_and_export_what_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: RunConfig, number: signal.Signals
+) -> None:
+    """Oracle: checkpoint and turntable of step 4; the same command then ends like the undisturbed twin."""
+    cfg = tiny(tmp_path)
+    log_step = Log.step
+
+    def log_and_signal(self: Log, now: int, *rest: Any) -> None:
+        log_step(self, now, *rest)
+        if now == 2:
+            os.kill(os.getpid(), number)
+
+    with monkeypatch.context() as context:
+        context.setattr(Log, "step", log_and_signal)
+        with pytest.raises(SystemExit) as stopped:
+            train(cfg)
+    assert stopped.value.code == 128 + number
+    assert (tmp_path / "turntable.mp4").exists()
+    assert (manifest(cfg)["step"], manifest(cfg)["finished"]) == (3, False)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    train(cfg)
+    assert manifest(cfg)["resumed_from_steps"] == [3]
+    assert manifest(cfg)["parameters_sha256"] == manifest(undisturbed)["parameters_sha256"]
+
+
+def test_a_finished_run_can_be_extended(tmp_path: Path, undisturbed: RunConfig) -> None:
+    """Oracle: 4 steps and then 7 end like 7 at once; the same command again changes nothing."""
+    train(tiny(tmp_path, "steps=4"))
+    longer = tiny(tmp_path)
+    train(longer)
+    assert manifest(longer)["parameters_sha256"] == manifest(undisturbed)["parameters_sha256"]
+    before = manifest(longer)
+    train(longer)
+    assert manifest(longer) == before
+
+
+def test_fresh_starts_over(tmp_path: Path) -> None:
+    """Oracle: another seed in the same folder is refused unless fresh; foreign files stay."""
+    (tmp_path / "notes.txt").write_text("mine")
+    train(tiny(tmp_path, "steps=2"))
+    with pytest.raises(
+        UserError, match=r"holds a run with seed=0, not 1: choose another out=FOLDER, or fresh"
+    ):
+        train(tiny(tmp_path, "steps=2", "seed=1"))
+    before = manifest(tiny(tmp_path))
+    with pytest.raises(UserError, match=r"prior\.path=nowhere"):
+        train(tiny(tmp_path, "fresh=true", "prior=toybox", "prior.path=nowhere"))
+    assert manifest(tiny(tmp_path)) == before  # what fails before step 0 has replaced nothing
+    train(tiny(tmp_path, "steps=2", "seed=1", "fresh=true"))
+    assert [row["step"] for row in metrics(tiny(tmp_path))] == [0, 1]
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("loss", ["sds", "sjc", "csd"])
+def test_every_loss_sees_the_same_draws(tmp_path: Path, undisturbed: RunConfig, loss: str) -> None:
+    """Oracle: the digests of every step's draws agree with NFSD's; the parameters do not."""
+    cfg = tiny(tmp_path, f"loss={loss}")
+    train(cfg)
+    assert [row["draws"] for row in metrics(cfg)] == [row["draws"] for row in metrics(undisturbed)]
+    assert manifest(cfg)["parameters_sha256"] != manifest(undisturbed)["parameters_sha256"]
+
+
+def test_the_resolution_switches_on_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: 8 pixels in steps 0 to 2, 16 from step 3 on; t within its range before and after."""
+    cfg = tiny(tmp_path)
+    train(cfg)
+    assert [row["resolution"] for row in metrics(cfg)] == [8, 8, 8, 16, 16, 16, 16]
+    assert [row["t_max"] for row in metrics(cfg)] == [980, 980, 980, 500, 500, 500, 500]
+    assert all(row["t_min"] <= row["t"] <= row["t_max"] for row in metrics(cfg))
+
+
+def test_training_moves_the_object_towards_its_prompt(tmp_path: Path) -> None:
+    """Oracle: SDS's fixed point: the render nears the mean colour of the Gaussian prior."""
+    arguments = ("loss=sds", "loss.guidance_scale=1", "background.solid_probability=0", "steps=60")
+    cfg = tiny(
+        tmp_path, *arguments, "prompts.views=none", "regularizer.sparsity=0", "optimizer.lr_background=0.03"
+    )
+    train(cfg)
+    prior = load_prior(cfg.prior, "cpu")
+    text = PromptBank(prior, cfg.prompt, cfg.prompts)(torch.zeros(1), torch.zeros(1)).cond
+    color = (text.view(3, -1).mean(1).numpy() + 1) / 2
+    sheets = [imageio.imread(path) / 255 for path in sorted((tmp_path / "previews").glob("*.png"))]
+    first, *_, last = [np.abs(sheet.mean((0, 1)) - color).mean() for sheet in sheets]
+    assert last < 0.5 * first
+
+
+def test_a_disk_too_small_is_said_before_the_first_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: UserError with both sizes, and no step taken."""
+    monkeypatch.setattr("shutil.disk_usage", lambda _path: type("Usage", (), {"free": 1_000_000}))
+    with pytest.raises(UserError, match=r"1 MB left where \d+ MB are needed"):
+        train(tiny(tmp_path))
+    assert not (tmp_path / "metrics.jsonl").exists()
+
+
+def test_a_folder_that_cannot_be_is_said_before_the_first_step(tmp_path: Path) -> None:
+    """Oracle: UserError naming out= and the remedy."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"^out=.*file/run cannot be written .*choose another folder"):
+        train(tiny(tmp_path / "file" / "run"))
+
+
+def test_a_prompt_too_long_is_cut_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Oracle: the Gaussian prior's 77 tokens are 75 words, two of them kept for the view."""
+    words = [f"w{number}" for number in range(90)]
+    train(tiny(tmp_path, "steps=1", prompt=" ".join(words)))
+    said = capsys.readouterr().out
+    assert "prompt is longer than the prior's 77 tokens; cut off: '" in said
+    assert "w89" in said
+    assert "w60" not in said.split("cut off")[1]
+
+
+@pytest.mark.gpu
+def test_cuda_sees_the_same_draws(tmp_path: Path, undisturbed: RunConfig) -> None:
+    """Oracle: the processor's digests of every step; a rehearsal beforehand changes nothing."""
+    cfg = tiny(tmp_path, "device=cuda")
+    train(cfg)
+    assert [row["draws"] for row in metrics(cfg)] == [row["draws"] for row in metrics(undisturbed)]
+    assert manifest(cfg)["device"] == "cuda"
+
+
+@pytest.mark.gpu
+def test_too_little_gpu_memory_is_said_before_the_first_step(tmp_path: Path) -> None:
+    """Oracle: UserError naming the resolution and preset=laptop, and no step taken."""
+    _, total = torch.cuda.mem_get_info()
+    torch.cuda.set_per_process_memory_fraction(min(1.0, 2e8 / total))
+    try:
+        with pytest.raises(UserError, match=r"too little memory for 2048x2048 .* preset=laptop"):
+            train(
+                tiny(tmp_path, "device=cuda", "schedule.resolution_after=2048", "render.samples_per_ray=512")
+            )
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert not (tmp_path / "metrics.jsonl").exists()
