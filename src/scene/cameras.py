@@ -84,11 +84,11 @@ class Cameras(NamedTuple):
         """The ray of every pixel; row 0 is the top of the image."""
         right, up, backward, origin = self.poses().unbind(-1)
         focal = 0.5 * self.height / (0.5 * self.fov).tan()  # in pixels, [B]
-        like = {"dtype": focal.dtype, "device": focal.device}
-        # type: ignore[call-overload]
-        x = (torch.arange(self.width, **like) + 0.5 - 0.5 * self.width) / focal[:, None]
-        # type: ignore[call-overload]
-        y = (0.5 * self.height - 0.5 - torch.arange(self.height, **like)) / focal[:, None]
+        dtype, device = focal.dtype, focal.device
+        column = torch.arange(self.width, dtype=dtype, device=device)
+        row = torch.arange(self.height, dtype=dtype, device=device)
+        x = (column + 0.5 - 0.5 * self.width) / focal[:, None]
+        y = (0.5 * self.height - 0.5 - row) / focal[:, None]
         directions = (
             x[:, None, :, None] * right[:, None, None]
             + y[:, :, None, None] * up[:, None, None]

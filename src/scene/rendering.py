@@ -1,0 +1,231 @@
+"""Volume rendering with memory bounded by one chunk of rays, whatever the resolution.
+
+A ray is o + t d with unit d, cut where it enters and leaves the sphere that the object lives in.  Bins of
+equal length `step_length` line it from the entry on, the last one shortened by the exit; a sample stands for
+its bin and is taken at one point of it, the same fraction of every bin of a ray.  Only samples in occupied
+cells survive, and only survivors cost anything.  P = batch * height * width rays, N surviving samples of a
+chunk, listed ray after ray.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from src.errors import UserError
+from src.scene.background import Background
+from src.scene.cameras import Cameras
+from src.scene.occupancy import OccupancyGrid
+from src.streams import Streams
+
+# Bins looked at together, occupied or not: some 50 bytes each, far less than a survivor costs
+CANDIDATES = 2**20
+
+
+@dataclass
+class RenderConfig:
+    """Bins along the sphere's diameter; survivors evaluated together, which trades memory for speed alone."""
+
+    samples_per_ray: int = 512
+    chunk_samples: int = 131_072
+
+    def __post_init__(self) -> None:
+        for name in ("samples_per_ray", "chunk_samples"):
+            if getattr(self, name) < 1:
+                raise UserError(f"render.{name}={getattr(self, name)} must be at least 1.")
+
+    def step_length(self, radius: float) -> float:
+        """Length of a bin in world units, in a sphere of this radius."""
+        return 2 * radius / self.samples_per_ray
+
+
+@runtime_checkable
+class Volume(Protocol):
+    """What the renderer needs from a field."""
+
+    @property
+    def radius(self) -> float: ...
+
+    def __call__(self, points: Tensor, /) -> tuple[Tensor, Tensor]: ...
+
+
+class Rendering(NamedTuple):
+    """Per-ray maps; distances are in world units along the ray from the camera."""
+
+    image: Float[Tensor, "batch 3 height width"]  # in [0, 1]
+    opacity: Float[Tensor, "batch 1 height width"]
+    depth: Float[Tensor, "batch 1 height width"]  # expected; what passes through ends behind the sphere
+    z_variance: Float[Tensor, "batch 1 height width"]  # of the distance, given an end in the object
+    foreground: Float[Tensor, "batch 3 height width"]  # times opacity, before the background is added
+
+
+class Samples(NamedTuple):
+    """Surviving samples of a set of rays, ray by ray."""
+
+    ray: Int[Tensor, " n"]
+    middle: Float[Tensor, " n"]  # of the bin, as a distance from the camera
+    length: Float[Tensor, " n"]  # of the bin
+    points: Float[Tensor, "n 3"]
+
+
+def composite_weights(density: Float[Tensor, "rays bins"], length: Float[Tensor, "rays bins"]) -> Tensor:
+    """Share of each bin in its ray's colour, exp(-sum_{j<i} s_j l_j) (1 - exp(-s_i l_i)), shape [rays, bins].
+
+    Exact for a density constant within bins (Max 1995, "Optical models for direct volume rendering").  The
+    shares and the transmittance exp(-sum s l) add up to one.
+    """
+    return _weights(density * length)
+
+
+def _weights(optical_depth: Float[Tensor, "rays bins"]) -> Float[Tensor, "rays bins"]:
+    through = optical_depth.cumsum(1)
+    # Shifted rather than cumsum minus itself, which is not a number once the depth overflows.
+    before = torch.cat([torch.zeros_like(through[:, :1]), through[:, :-1]], 1)
+    return (-before).exp() * -torch.expm1(-optical_depth)
+
+
+def clip_to_sphere(
+    origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"], radius: float
+) -> tuple[Float[Tensor, " rays"], Float[Tensor, " rays"]]:
+    """Distances at which rays enter and leave the sphere around the origin; equal where they miss it.
+
+    A camera inside the sphere enters at 0.
+    """
+    closest = -(origins * directions).sum(-1)
+    half_chord = (radius**2 - (origins + closest[:, None] * directions).square().sum(-1)).clamp(min=0).sqrt()
+    near = (closest - half_chord).clamp(min=0)
+    return near, torch.maximum(closest + half_chord, near)
+
+
+class _March(NamedTuple):
+    """Rays cut into bins: a few numbers per ray; what is made per bin is dropped after each call."""
+
+    origins: Float[Tensor, "batch 3"]
+    directions: Float[Tensor, "rays 3"]
+    jitter: Float[Tensor, " rays"] | None  # where in its bin each sample is taken; None is the middle
+    pixels: int  # rays per view
+    radius: float
+    bins: int
+    occupancy: OccupancyGrid
+
+    def view(self, rays: slice) -> Int[Tensor, " rays"]:
+        """Which view each ray belongs to."""
+        return torch.arange(rays.start, rays.stop, device=self.directions.device) // self.pixels
+
+    def cut(self, rays: slice) -> tuple[Bool[Tensor, "rays bins"], list[Float[Tensor, "rays bins"]]]:
+        """Which bins survive; and of every bin its start, its length, and its sample's x, y and z."""
+        origins, directions = self.origins[self.view(rays)], self.directions[rays]
+        near, far = clip_to_sphere(origins, directions, self.radius)
+        step = 2 * self.radius / self.bins
+        start = near[:, None] + step * torch.arange(self.bins, device=near.device, dtype=near.dtype)
+        length = (far[:, None] - start).clamp_(0, step)
+        part = near.new_full((), 0.5) if self.jitter is None else self.jitter[rays, None]
+        distance = torch.addcmul(start, length, part)
+        x, y, z = (
+            torch.addcmul(origins[:, axis, None], distance, directions[:, axis, None]) for axis in range(3)
+        )
+        return self.occupancy.occupied_axes(x, y, z).logical_and_(length > 0), [start, length, x, y, z]
+
+    def survivors(self, rays: slice) -> Samples:
+        """The samples that survive on these rays."""
+        alive, of_bins = self.cut(rays)
+        flat = alive.view(-1).nonzero()[:, 0]
+        start, length, x, y, z = (of_bin.view(-1).index_select(0, flat) for of_bin in of_bins)
+        return Samples(flat // self.bins, start + 0.5 * length, length, torch.stack([x, y, z], -1))
+
+    def chunks(self, chunk_samples: int) -> list[slice]:
+        """Consecutive ranges of rays with at most `chunk_samples` survivors (or one ray) and `CANDIDATES`
+        bins each.
+        """
+        rays, most_rays = len(self.directions), max(1, CANDIDATES // self.bins)
+        blocks = [slice(start, min(start + most_rays, rays)) for start in range(0, rays, most_rays)]
+        total = torch.cat([self.cut(block)[0].sum(1) for block in blocks]).cumsum(0).cpu()
+        chunks, start, done = [], 0, 0
+        while start < rays:
+            stop = int(torch.searchsorted(total, done + chunk_samples, right=True))
+            stop = min(max(stop, start + 1), start + most_rays, rays)
+            chunks.append(slice(start, stop))
+            start, done = stop, int(total[stop - 1])
+        return chunks
+
+
+def _composite(
+    samples: Samples, density: Tensor, color: Tensor, rays: int, far_plane: Float[Tensor, " rays"]
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Foreground [rays, 3], opacity, depth and z-variance [rays] of packed samples."""
+    # Survivors of a ray are moved up to the front of a row as long as the longest ray: sums within rows,
+    # unlike differences of one running sum over all rays, do not depend on what else is in the chunk.
+    counts = torch.bincount(samples.ray, minlength=rays)
+    longest = int(counts.max()) if rays else 0
+    slot = torch.arange(len(samples.ray), device=counts.device) + (
+        torch.arange(rays, device=counts.device) * longest - counts.cumsum(0) + counts
+    ).index_select(0, samples.ray)
+    blank = density.new_zeros(rays * longest)
+    optical_depth = blank.index_copy(0, slot, density * samples.length).view(rays, longest)
+    middle = blank.index_copy(0, slot, samples.middle).view(rays, longest)
+    weights = _weights(optical_depth)
+    opacity = -torch.expm1(-optical_depth.sum(1))
+    of_sample = weights.view(-1).index_select(0, slot)
+    foreground = color.new_zeros(rays, 3).index_add(0, samples.ray, of_sample[:, None] * color)
+    first_moment = (weights * middle).sum(1)
+    safe = opacity.clamp(min=1e-6)
+    spread = (weights * (middle - (first_moment / safe)[:, None]).square()).sum(1) / safe
+    return foreground, opacity, first_moment + (1 - opacity) * far_plane, spread
+
+
+def render(
+    field: Volume,
+    background: Background,
+    occupancy: OccupancyGrid,
+    camera: Cameras,
+    cfg: RenderConfig,
+    draw: Streams | None,
+) -> Rendering:
+    """Picture of the field in front of the background from each camera; `draw` None is evaluation.
+
+    Training draws "jitter" (where in their bins a ray's samples are taken) and "background" (solid colours)
+    before anything is chunked, so neither chunking nor recomputation changes a number.  Evaluation samples
+    the middle of each bin and always shows the map.  Chunks are evaluated again during backward (Chen et al.
+    2016, "Training deep nets with sublinear memory cost"); a single chunk is kept.  Nothing here may change
+    until backward is through.
+    """
+    batch, pixels = len(camera.azimuth), camera.height * camera.width
+    origins, directions = camera.poses()[:, :, 3], camera.rays().directions.reshape(-1, 3)
+    jitter = None if draw is None else draw("jitter").uniform(batch, pixels).view(-1).to(directions)
+    solid = background.draw(batch, None if draw is None else draw("background"))
+    march = _March(origins, directions, jitter, pixels, field.radius, cfg.samples_per_ray, occupancy)
+
+    def shade(rays: slice) -> tuple[Tensor, ...]:
+        return shade_samples(rays, march.survivors(rays))
+
+    def shade_samples(rays: slice, samples: Samples) -> tuple[Tensor, ...]:
+        density, color = field(samples.points)
+        view = march.view(rays)
+        far_plane = (camera.distance + field.radius).index_select(0, view)
+        foreground, opacity, depth, spread = _composite(samples, density, color, len(view), far_plane)
+        behind = background(directions[rays])
+        if solid is not None:
+            behind = torch.where(solid.chosen[view, None], solid.color[view], behind)
+        return foreground + behind * (1 - opacity[:, None]), opacity, depth, spread, foreground
+
+    parts = None
+    # Few enough bins to march through once, instead of counting survivors first.
+    if batch * pixels * cfg.samples_per_ray <= CANDIDATES:
+        samples = march.survivors(slice(0, batch * pixels))
+        if len(samples.ray) <= cfg.chunk_samples:
+            parts = [shade_samples(slice(0, batch * pixels), samples)]
+    if parts is None:
+        recompute = torch.is_grad_enabled()
+        parts = [
+            checkpoint(shade, rays, use_reentrant=False, preserve_rng_state=False)
+            if recompute
+            else shade(rays)
+            for rays in march.chunks(cfg.chunk_samples)
+        ]
+    maps = [list(map_) for map_ in zip(*parts, strict=True)]
+    del parts  # each map's pieces are freed as soon as they are joined
+    shape = (batch, camera.height, camera.width, -1)
+    return Rendering(*(torch.cat(maps.pop(0)).view(shape).permute(0, 3, 1, 2) for _ in Rendering._fields))
