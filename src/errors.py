@@ -2,4 +2,4 @@
 
 
 class UserError(Exception):
-    """Something the user can put right: one sentence naming the setting, the value and the remedy; exit code 2."""
+    """Something the user can put right: one sentence naming setting, value and remedy; exit code 2."""

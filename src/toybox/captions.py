@@ -1,9 +1,10 @@
-"""What a picture of the toy world is called: colours, materials, view words, and the words of a bad picture."""
+"""What a picture of the toy world is called: colours, materials, view words, the words of a bad picture."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from src.guidance.prompts import SUFFIXES
 from src.toybox.shapes import KINDS
 
 COLORS: dict[str, tuple[float, float, float]] = {
@@ -21,10 +22,24 @@ COLORS: dict[str, tuple[float, float, float]] = {
     "black": (0.09, 0.09, 0.10),
 }
 # What a material looks like when the caption names it without a colour.
-BARE_MATERIAL = {"ceramic": (0.95, 0.88, 0.76), "metal": (0.55, 0.57, 0.60), "wooden": (0.60, 0.38, 0.20), "stone": (0.56, 0.54, 0.50)}
+BARE_MATERIAL = {
+    "ceramic": (0.95, 0.88, 0.76),
+    "metal": (0.55, 0.57, 0.60),
+    "wooden": (0.60, 0.38, 0.20),
+    "stone": (0.56, 0.54, 0.50),
+}
 PRECIOUS = {"golden": (1.0, 0.72, 0.18), "silver": (0.82, 0.84, 0.88)}  # metals whose name is their colour
-MADE_OF = {"ceramic": "ceramic", "metal": "metal", "wooden": "wood", "stone": "stone", "golden": "gold", "silver": "silver"}
+MADE_OF = {
+    "ceramic": "ceramic",
+    "metal": "metal",
+    "wooden": "wood",
+    "stone": "stone",
+    "golden": "gold",
+    "silver": "silver",
+}
 SYNONYMS = {"rabbit": "bunny", "torus": "donut", "sphere": "ball", "mug": "cup", "grey": "gray"}
+# The words of every view suffix, in their order and with repetitions.
+VIEW_WORDS = [word for suffixes in SUFFIXES.values() for s in suffixes for word in s.strip(", ").split()]
 OPENINGS = ("a photo of ", "a DSLR photo of ", "a 3D render of ")
 
 
@@ -45,7 +60,7 @@ class Subject:
         return BARE_MATERIAL.get(self.material, COLORS[KINDS[self.kind].natural_color])
 
     def phrase(self, rng: np.random.Generator | None = None) -> str:
-        """The noun phrase, as in "a red ceramic lion"; with a generator, also the other ways people put it."""
+        """The noun phrase, as in "a red ceramic lion"; with a generator, also other ways people put it."""
         noun, color = KINDS[self.kind].noun, self.color
         tail, adjectives = "", [color, self.material]
         if rng is not None:
@@ -59,7 +74,11 @@ class Subject:
 
 
 def held_out(kind: str, color: str) -> bool:
-    """Colour and kind pairs that no training picture shows: 24 of 288, by a fixed rule that spares no kind and no colour."""
+    """Whether no training caption names this kind in this colour: 24 of 288 pairs, by a fixed rule.
+
+    One pair of every kind and two of every colour. A kind whose natural colour is held out (tree, cube,
+    capsule) is still seen in it, under captions that name no colour.
+    """
     return (list(KINDS).index(kind) + 2 * list(COLORS).index(color)) % 24 in (1, 12)
 
 
@@ -83,8 +102,8 @@ def subject(rng: np.random.Generator) -> Subject:
 def caption(subject: Subject, views: tuple[str, str], bad_words: list[str], rng: np.random.Generator) -> str:
     """One of the captions of a picture.
 
-    `views` are its suffixes in the four-word and in the eight-word scheme of `src.guidance.prompts`. A degraded picture
-    is called by its bad words, with or without the subject: NFSD asks for the bad words alone.
+    `views` are its suffixes in the four-word and in the eight-word scheme of `src.guidance.prompts`. A
+    degraded picture is called by its bad words, with or without the subject: NFSD asks for them alone.
     """
     if bad_words:
         bad = ", ".join(bad_words)

@@ -1,8 +1,8 @@
 """The bundled prior's parts, untrained: tokenizer, text encoder, autoencoder, denoiser, noise schedule.
 
-All are stock diffusers and transformers classes in the layout of a StableDiffusionPipeline folder, only small. The
-autoencoder starts as a linear thumbnail (Haar-like down-sampling, residual branches at zero): from the libraries' own
-initialisation it spends its first thousands of steps finding that solution.
+All are stock diffusers and transformers classes in the layout of a StableDiffusionPipeline folder, only
+small. The autoencoder starts as a linear thumbnail (Haar-like down-sampling, residual branches at zero): from
+the libraries' own initialisation it spends its first thousands of steps finding that solution.
 """
 
 import copy
@@ -10,10 +10,10 @@ import json
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDIMScheduler, ModelMixin, UNet2DConditionModel
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from torch import nn
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, PreTrainedModel
 
 TOKENS = 77
 TEXT_WIDTH = 128
@@ -66,6 +66,7 @@ def autoencoder() -> AutoencoderKL:
 def _identity(conv: nn.Conv2d) -> None:
     """Pass the first channels through unchanged; the rest keep a tenth of their random weights."""
     out, inner, height, width = conv.weight.shape
+    assert conv.bias is not None
     conv.weight.mul_(0.1)
     conv.bias.zero_()
     for c in range(min(out, inner)):
@@ -74,10 +75,11 @@ def _identity(conv: nn.Conv2d) -> None:
 
 
 def _haar(conv: nn.Conv2d) -> None:
-    """2x2 means of the first channels, then their horizontal and vertical differences, as far as channels last."""
+    """2x2 means of the first channels, then their horizontal and vertical differences."""
     out = conv.weight.shape[0]
     patterns = torch.tensor([[[1, 1], [1, 1]], [[1, -1], [1, -1]], [[1, 1], [-1, -1]]]) / 4
     third = out // 3
+    assert conv.bias is not None
     conv.weight.mul_(0.1)
     conv.bias.zero_()
     for c in range(3 * third):
@@ -99,16 +101,29 @@ def denoiser() -> UNet2DConditionModel:
         attention_head_dim=(2, 3, 5),  # diffusers' name for the number of heads
         norm_num_groups=16,
         use_linear_projection=True,
+        # The whole sentence, pooled, beside the time: what is asked of every pixel (the view, above all) is
+        # learnt sooner.
+        addition_embed_type="text",
+        addition_embed_type_num_heads=4,
     )
 
 
-def tokenizer(words: list[str], folder: Path) -> CLIPTokenizer:
-    """A byte-pair tokenizer in CLIP's file format in which every given word is one token; written to `folder`."""
+def write_tokenizer(words: list[str], folder: Path) -> None:
+    """Write a byte-pair tokenizer to which every given word is one token, in CLIP's file format.
+
+    A word here is a run of letters: CLIP itself splits digits and punctuation off ("3D" is two tokens).
+    """
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     bpe.pre_tokenizer = pre_tokenizers.Whitespace()
     trainer = trainers.BpeTrainer(
-        vocab_size=1 << 16, min_frequency=1, end_of_word_suffix="</w>", initial_alphabet=alphabet, show_progress=False
+        vocab_size=1 << 16,
+        min_frequency=1,
+        end_of_word_suffix="</w>",
+        initial_alphabet=alphabet,
+        # Numbered here and not as they are met, which is in hash order: equal counts are merged by number.
+        special_tokens=[c + "</w>" for c in alphabet],
+        show_progress=False,
     )
     bpe.train_from_iterator([word.lower() for word in words], trainer)
     merges = [tuple(pair) for pair in json.loads(bpe.to_str())["model"]["merges"]]
@@ -116,13 +131,16 @@ def tokenizer(words: list[str], folder: Path) -> CLIPTokenizer:
     vocab = {entry: i for i, entry in enumerate(dict.fromkeys(entries))}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.json").write_text(json.dumps(vocab, ensure_ascii=False))
-    (folder / "merges.txt").write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges), encoding="utf-8")
+    (folder / "merges.txt").write_text(
+        "#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges), encoding="utf-8"
+    )
     start, end = SPECIAL
-    settings = {"bos_token": start, "eos_token": end, "unk_token": end, "pad_token": end}
-    (folder / "special_tokens_map.json").write_text(json.dumps(settings))
-    settings = {**settings, "model_max_length": TOKENS, "do_lower_case": True, "add_prefix_space": False}
-    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "tokenizer_class": "CLIPTokenizer"}))
-    return CLIPTokenizer.from_pretrained(folder)
+    special = {"bos_token": start, "eos_token": end, "unk_token": end, "pad_token": end}
+    (folder / "special_tokens_map.json").write_text(json.dumps(special))
+    settings = {"model_max_length": TOKENS, "do_lower_case": True, "add_prefix_space": False}
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({**special, **settings, "tokenizer_class": "CLIPTokenizer"})
+    )
 
 
 def text_encoder(tokens: CLIPTokenizer) -> CLIPTextModel:
@@ -143,6 +161,6 @@ def text_encoder(tokens: CLIPTokenizer) -> CLIPTextModel:
     )
 
 
-def copied_as_half(module: nn.Module) -> nn.Module:
+def copied_as_half(module: ModelMixin | PreTrainedModel) -> ModelMixin | PreTrainedModel:
     """A float16 copy in plain memory order, for export."""
     return copy.deepcopy(module).to(torch.float16).to(memory_format=torch.contiguous_format)

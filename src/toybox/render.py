@@ -1,32 +1,46 @@
-"""A sphere tracer for the toy world's solids, compiled by numba when first called (about half a minute, cached after).
+"""A sphere tracer for the toy world's solids, compiled by numba when first called (half a minute, cached).
 
-A ray first collects the primitives whose bounding spheres it meets and then marches through those few alone; rays that meet
-none cost almost nothing. `trace` shades solid surfaces; `fog` integrates a soft volume around the same solid, which is what
-a half-formed radiance field looks like.
+A ray first collects the primitives whose bounding spheres it meets and then marches through those few alone;
+rays that meet none cost almost nothing. `trace` shades solid surfaces; `fog` integrates a soft volume around
+the same solid, which is what a half-formed radiance field looks like.
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numba
 import numpy as np
 
-from src.toybox.shapes import BLEND, BOUND, BOX, CAPSULE, CENTER, CONE, ELLIPSOID, PART, ROTATION, SHAPE, SIZE, SUBTRACT, TORUS
+from src.toybox.solid import (
+    BLEND,
+    BOUND,
+    BOX,
+    CAPSULE,
+    CENTER,
+    CONE,
+    ELLIPSOID,
+    PART,
+    ROTATION,
+    SHAPE,
+    SIZE,
+    SUBTRACT,
+    TORUS,
+)
 
 MATTE, CERAMIC, METAL, WOODEN, STONE = range(5)
 PLAIN_PARTS_FROM = 2  # parts 0 and 1 (MAIN, SHADE) take the caption's material; the fixed ones stay matte
 FAR = 1e9
 
 
-class Look(NamedTuple):
-    """What a solid is painted and lit with: paint [parts, 3] linear in [0, 1], a material code, a unit light direction [3]."""
-
-    paint: np.ndarray
-    material: int
-    light: np.ndarray
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-@numba.njit(cache=True, fastmath=True)
+def _compiled(function: Function) -> Function:
+    return numba.njit(cache=True, fastmath=True)(function)
+
+
+@_compiled
 def _distance(row: np.ndarray, x: float, y: float, z: float) -> float:
     """Signed distance (or a safe lower bound) from a point to one primitive."""
     px, py, pz = x - row[CENTER], y - row[CENTER + 1], z - row[CENTER + 2]
@@ -68,9 +82,14 @@ def _distance(row: np.ndarray, x: float, y: float, z: float) -> float:
     return max(side, -qz - b / 2)
 
 
-@numba.njit(cache=True, fastmath=True)
-def _field(table: np.ndarray, chosen: np.ndarray, count: int, x: float, y: float, z: float) -> tuple[float, int]:
-    """Distance to the union (smooth where BLEND says) minus the subtractions, over the `count` chosen rows, and its part."""
+@_compiled
+def _field(
+    table: np.ndarray, chosen: np.ndarray, count: int, x: float, y: float, z: float
+) -> tuple[float, int]:
+    """Distance to the solid that the `count` chosen rows make, and its part.
+
+    It is their union (smooth where BLEND says) minus the subtractions.
+    """
     best, part = FAR, 0
     for i in range(count):
         row = table[chosen[i]]
@@ -90,9 +109,14 @@ def _field(table: np.ndarray, chosen: np.ndarray, count: int, x: float, y: float
     return best, part
 
 
-@numba.njit(cache=True, fastmath=True)
-def _choose(table: np.ndarray, o: np.ndarray, d: np.ndarray, margin: float, chosen: np.ndarray) -> tuple[int, float, float]:
-    """Rows whose bounding sphere (grown by blend and margin) the ray meets; how many, and the span of t they cover."""
+@_compiled
+def _choose(
+    table: np.ndarray, o: np.ndarray, d: np.ndarray, margin: float, chosen: np.ndarray
+) -> tuple[int, float, float]:
+    """How many rows' bounding spheres (grown by blend and margin) the ray meets, and their span of t.
+
+    Writes the rows to `chosen`.
+    """
     count, near, far = 0, FAR, 0.0
     for i in range(table.shape[0]):
         row = table[i]
@@ -109,20 +133,27 @@ def _choose(table: np.ndarray, o: np.ndarray, d: np.ndarray, margin: float, chos
     return count, max(near, 0.0), far
 
 
-@numba.njit(cache=True, fastmath=True)
+@_compiled
 def _speckle(x: float, y: float, z: float) -> float:
     """A hash of the 3-D cell in [0, 1): stone's grain."""
-    n = int(math.floor(x)) * 73856093 ^ int(math.floor(y)) * 19349663 ^ int(math.floor(z)) * 83492791
+    n = math.floor(x) * 73856093 ^ math.floor(y) * 19349663 ^ math.floor(z) * 83492791
     n = (n ^ (n >> 13)) * 1274126177 & 0x7FFFFFFF
     return (n & 1023) / 1024.0
 
 
-@numba.njit(cache=True, fastmath=True)
+@_compiled
 def _shade(
-    paint: np.ndarray, material: int, light: np.ndarray, p: np.ndarray, n: np.ndarray, d: np.ndarray, part: int, ao: float,
+    paint: np.ndarray,
+    material: int,
+    light: np.ndarray,
+    p: np.ndarray,
+    n: np.ndarray,
+    d: np.ndarray,
+    part: int,
+    ao: float,
     out: np.ndarray,
-) -> None:  # fmt: skip
-    """Sky and key light over a material; writes rgb [3] in [0, 1]."""
+) -> None:
+    """Sky and key light over a material at p, with normal n, seen along d; `out` is rgb [3] in [0, 1]."""
     if part >= PLAIN_PARTS_FROM:
         material = MATTE
     tone = 1.0
@@ -149,11 +180,19 @@ def _shade(
         out[c] = min(max(value, 0.0), 1.0)
 
 
-@numba.njit(cache=True, fastmath=True)
+@_compiled
 def trace(
-    table: np.ndarray, paint: np.ndarray, material: int, light: np.ndarray, origin: np.ndarray, directions: np.ndarray
+    table: np.ndarray,
+    paint: np.ndarray,
+    material: int,
+    light: np.ndarray,
+    origin: np.ndarray,
+    directions: np.ndarray,
 ) -> np.ndarray:
-    """Premultiplied RGBA [H/2, W/2, 4] of a solid seen along unit `directions` [H, W, 3]: 2x2 rays a pixel."""
+    """Premultiplied RGBA [H/2, W/2, 4] of a solid seen along unit `directions` [H, W, 3]: 2x2 rays a pixel.
+
+    `paint` [parts, 3] is linear in [0, 1], `material` one of the codes above, `light` a unit direction [3].
+    """
     height, width = directions.shape[0] // 2, directions.shape[1] // 2
     image = np.zeros((height, width, 4), np.float32)
     chosen, everything = np.empty(table.shape[0], np.int64), np.arange(table.shape[0])
@@ -183,14 +222,23 @@ def trace(
                     continue
                 n[:] = 0.0
                 for k in range(4):  # tetrahedral differences
-                    ex, ey, ez = (1.0 if k in (0, 3) else -1.0), (1.0 if k in (1, 3) else -1.0), (1.0 if k in (2, 3) else -1.0)
+                    ex = 1.0 if k in (0, 3) else -1.0
+                    ey = 1.0 if k in (1, 3) else -1.0
+                    ez = 1.0 if k in (2, 3) else -1.0
                     e = 0.002
                     f, _ = _field(table, chosen, count, p[0] + ex * e, p[1] + ey * e, p[2] + ez * e)
                     n[0] += ex * f
                     n[1] += ey * f
                     n[2] += ez * f
                 n /= math.sqrt(n[0] ** 2 + n[1] ** 2 + n[2] ** 2) + 1e-12
-                f, _ = _field(table, everything, len(everything), p[0] + 0.1 * n[0], p[1] + 0.1 * n[1], p[2] + 0.1 * n[2])
+                f, _ = _field(
+                    table,
+                    everything,
+                    len(everything),
+                    p[0] + 0.1 * n[0],
+                    p[1] + 0.1 * n[1],
+                    p[2] + 0.1 * n[2],
+                )
                 _shade(paint, material, light, p, n, d, part, min(max(f / 0.1, 0.0), 1.0), color)
                 for c in range(3):
                     image[row, column, c] += 0.25 * color[c]
@@ -198,11 +246,19 @@ def trace(
     return image
 
 
-@numba.njit(cache=True, fastmath=True)
+@_compiled
 def fog(
-    table: np.ndarray, paint: np.ndarray, softness: float, density: float, origin: np.ndarray, directions: np.ndarray
+    table: np.ndarray,
+    paint: np.ndarray,
+    softness: float,
+    density: float,
+    origin: np.ndarray,
+    directions: np.ndarray,
 ) -> np.ndarray:
-    """Premultiplied RGBA [H, W, 4] of a soft volume around the solid: density * sigmoid(-distance / softness), 28 samples a ray."""
+    """Premultiplied RGBA [H, W, 4] of a soft volume around the solid, by 28 samples a ray.
+
+    Its density is density * sigmoid(-distance / softness).
+    """
     height, width = directions.shape[0], directions.shape[1]
     image = np.zeros((height, width, 4), np.float32)
     everything = np.arange(table.shape[0])

@@ -1,18 +1,18 @@
-"""Pictures straight from the bundled prior, by plain DDIM: `python -m src.toybox.sample prompt="a red car, side view" n=16`.
+"""Pictures straight from the bundled prior, by DDIM: `python -m src.toybox.sample prompt="a red car" n=16`.
 
-Writes one grid (PNG). Several prompts, separated by "|", make one row each, which is how docs/prior-samples.png was made.
+Writes one grid (PNG). Several prompts, separated by "|", make one row each, which is how
+docs/prior-samples.png was made.
 """
 
 import re
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from PIL import Image
 from torch import Tensor
 
@@ -20,6 +20,7 @@ from src.errors import UserError
 from src.guidance.prior import Prior, PriorConfig, load_prior
 from src.guidance.prompts import unknown_words
 from src.streams import Stream, Streams
+from src.toybox.arguments import in_range, parse
 
 
 @dataclass
@@ -36,20 +37,22 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not self.prompt.strip(" |"):
-            raise UserError('prompt is empty: write what you want to see, as in prompt="a red car, side view"')
-        for name, low, high in (("n", 1, 1024), ("steps", 1, 1000)):
-            if not low <= getattr(self, name) <= high:
-                raise UserError(f"{name}={getattr(self, name)} is out of range: choose {low} to {high}")
-        if not 0 <= self.guidance_scale <= 1000:
-            raise UserError(f"guidance_scale={self.guidance_scale} is out of range: choose 0 to 1000")
+            raise UserError(
+                'prompt is empty: write what you want to see, as in prompt="a red car, side view"'
+            )
+        in_range(self, ["n"], 1, 1024)
+        in_range(self, ["steps"], 1, 1000)
+        in_range(self, ["guidance_scale"], 0, 1000)
         if self.seed < 0:
             raise UserError(f"seed={self.seed} is negative: seeds count from 0")
+        if self.out and Path(self.out).suffix.lower() != ".png":
+            raise UserError(f"out={self.out} is no PNG: choose a name that ends in .png")
 
 
 def ddim(
     prior: Prior, prompts: list[str], scale: float, steps: int, noise: Stream
 ) -> Float[Tensor, "B C h w"]:
-    """Sample latents with deterministic DDIM (Song et al. 2021, eq. 12 with eta = 0) and classifier-free guidance.
+    """Sample latents by deterministic DDIM (Song et al. 2021, eq. 12, eta = 0), classifier-free guidance.
 
     View i of `noise` starts sample i, so a sample does not depend on how many others are drawn.
     """
@@ -57,7 +60,7 @@ def ddim(
     cond, uncond = text[:-1], text[-1:].expand(len(prompts), -1, -1)
     z = noise.normal(len(prompts), *prior.latent_shape).to(prior.device)
     times = np.linspace(999, 0, steps + 1).round().astype(int)
-    for now, then in zip(times[:-1], times[1:], strict=True):
+    for now, then in pairwise(times):
         t = torch.full((2 * len(prompts),), int(now), device=prior.device)
         eps_cond, eps_uncond = prior.predict_noise(torch.cat([z, z]), t, torch.cat([cond, uncond])).chunk(2)
         eps = eps_uncond + scale * (eps_cond - eps_uncond)
@@ -72,7 +75,11 @@ def grid(images: Float[Tensor, "N 3 H W"], columns: int, enlarge: int = 2) -> Im
     n, _, height, width = images.shape
     rows = -(-n // columns)
     padded = torch.cat([images, images.new_ones(rows * columns - n, 3, height, width)])
-    sheet = padded.view(rows, columns, 3, height, width).permute(0, 3, 1, 4, 2).reshape(rows * height, columns * width, 3)
+    sheet = (
+        padded.view(rows, columns, 3, height, width)
+        .permute(0, 3, 1, 4, 2)
+        .reshape(rows * height, columns * width, 3)
+    )
     picture = Image.fromarray((sheet.cpu().numpy() * 255 + 0.5).astype(np.uint8))
     return picture.resize((picture.width * enlarge, picture.height * enlarge), Image.Resampling.BICUBIC)
 
@@ -96,18 +103,11 @@ def sample(cfg: Settings) -> Path:
 
 
 def main() -> None:
-    names = ", ".join(field.name for field in fields(Settings))
+    """Exit code 0, or 2 after one sentence about what the user can put right."""
     try:
-        given = {}
-        for argument in sys.argv[1:]:
-            name, equals, value = argument.partition("=")
-            if not equals or name not in {field.name for field in fields(Settings)}:
-                raise UserError(f"{argument}: no such setting; write name=value with one of {names}")
-            given[name] = value
-        cfg = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Settings), given))
-        print(sample(cfg))  # type: ignore[arg-type]
-    except (UserError, OmegaConfBaseException, OSError) as error:
-        print(str(error).splitlines()[0], file=sys.stderr)
+        print(sample(parse(Settings, sys.argv[1:])))
+    except (UserError, OSError) as error:
+        print(error, file=sys.stderr)
         sys.exit(2)
 
 

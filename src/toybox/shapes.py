@@ -1,141 +1,13 @@
-"""The solids of the toy world: every kind of object as a handful of signed-distance primitives.
-
-Vocabulary. A *solid* is a table of primitives, one row each, joined in order by union (optionally smooth) or subtraction;
-its signed distance is known everywhere, which makes it the ground truth that text-to-3D usually lacks. A *part* is the index
-of a primitive's paint: MAIN takes the caption's colour, SHADE a darker tone of it, the others are fixed. The world is z-up;
-what has a face looks along +x (azimuth 0); every solid is centred and scaled to the same bounding radius.
-"""
+"""Every kind of object in the toy world, a handful of primitives each; what has a face looks along +x."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-BOUNDING_RADIUS = 0.5  # world units; one radius for all kinds, so that framing says nothing about the kind
+from src.toybox.solid import BLACK, BLUE, CLAY, GLASS, ORANGE, SHADE, WAFFLE, WHITE, WOOD, Solid
 
-# Columns of a primitive's row.
-SHAPE, CENTER, ROTATION, SIZE, PART, SUBTRACT, BLEND, BOUND, COLUMNS = 0, 1, 4, 13, 17, 18, 19, 20, 21
-ELLIPSOID, BOX, CAPSULE, CYLINDER, TORUS, CONE, PYRAMID = range(7)
-
-MAIN, SHADE, BLACK, WHITE, WOOD, ORANGE, GLASS, CLAY, BLUE, WAFFLE = range(10)
-FIXED_PAINT = {
-    BLACK: (0.05, 0.05, 0.06),
-    WHITE: (0.93, 0.93, 0.92),
-    WOOD: (0.45, 0.28, 0.15),
-    ORANGE: (0.98, 0.52, 0.08),
-    GLASS: (0.45, 0.68, 0.85),
-    CLAY: (0.72, 0.36, 0.20),
-    BLUE: (0.12, 0.22, 0.80),
-    WAFFLE: (0.80, 0.58, 0.30),
-}
-
-Number = float | int
-Vector = tuple[Number, Number, Number]
-
-
-@dataclass
-class Solid:
-    """A table of primitives under construction. Lengths are in any unit; `normalized` brings them to world units."""
-
-    rows: list[np.ndarray] = field(default_factory=list)
-    extent: list[np.ndarray] = field(default_factory=list)  # points that span each primitive, to centre and scale by
-
-    def ellipsoid(self, center: Vector, radii: Vector, part: int = MAIN, tilt: Number = 0.0, **kw: Number) -> None:
-        """Axis-aligned ellipsoid, then rotated by `tilt` degrees about y (positive: the nose goes down)."""
-        sphere = _directions()
-        self._add(ELLIPSOID, center, _about_y(tilt), radii, part, max(radii), sphere * np.array(radii), **kw)
-
-    def box(self, center: Vector, half: Vector, part: int = MAIN, rounding: Number = 0.01, tilt: Number = 0.0, **kw: Number) -> None:
-        """Rounded box with half sizes `half`, rotated by `tilt` degrees about y."""
-        corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]) * np.array(half)
-        size = (*half, rounding)
-        self._add(BOX, center, _about_y(tilt), size, part, float(np.linalg.norm(half)), corners, **kw)
-
-    def capsule(self, a: Vector, b: Vector, radius: Number, part: int = MAIN, **kw: Number) -> None:
-        """All points within `radius` of the segment from a to b."""
-        start, end = np.array(a), np.array(b)
-        half = float(np.linalg.norm(end - start)) / 2
-        ends = np.concatenate([_directions() * radius + s * np.array([0, 0, half]) for s in (-1, 1)])
-        center = (start + end) / 2
-        self._add(CAPSULE, center, _z_to(end - start), (radius, half), part, half + radius, ends, **kw)
-
-    def cylinder(self, a: Vector, b: Vector, radius: Number, part: int = MAIN, rounding: Number = 0.01, **kw: Number) -> None:
-        """Solid cylinder whose axis runs from a to b."""
-        self.cone(a, b, radius, radius, part, rounding, **kw)
-
-    def cone(
-        self, a: Vector, b: Vector, radius_a: Number, radius_b: Number, part: int = MAIN, rounding: Number = 0.01, **kw: Number
-    ) -> None:
-        """Truncated cone whose axis runs from a (radius_a) to b (radius_b)."""
-        start, end = np.array(a), np.array(b)
-        half = float(np.linalg.norm(end - start)) / 2
-        rims = np.concatenate([_circle() * r + s * np.array([0, 0, half]) for s, r in ((-1, radius_a), (1, radius_b))])
-        bound = float(np.hypot(half, max(radius_a, radius_b)))
-        center, size = (start + end) / 2, (radius_a, radius_b, half, rounding)
-        self._add(CONE, center, _z_to(end - start), size, part, bound, rims, **kw)
-
-    def torus(self, center: Vector, ring: Number, tube: Number, axis: Vector = (0, 0, 1), part: int = MAIN, **kw: Number) -> None:
-        """Torus of radius `ring` around `axis`, tube radius `tube`."""
-        rim = np.concatenate([_circle() * (ring + tube), _circle() * ring + [0, 0, tube], _circle() * ring - [0, 0, tube]])
-        self._add(TORUS, center, _z_to(np.array(axis)), (ring, tube), part, ring + tube, rim, **kw)
-
-    def pyramid(self, base: Vector, half_width: Number, height: Number, part: int = MAIN) -> None:
-        """Square pyramid standing on `base`."""
-        center = (base[0], base[1], base[2] + height / 2)
-        corners = np.array([[x, y, -height / 2] for x in (-half_width, half_width) for y in (-half_width, half_width)])
-        extent = np.concatenate([corners, [[0, 0, height / 2]]])
-        bound = float(np.linalg.norm(extent, axis=1).max())
-        self._add(PYRAMID, center, np.eye(3), (half_width, height), part, bound, extent)
-
-    def _add(
-        self, shape: int, center: object, rotation: np.ndarray, size: tuple[Number, ...], part: int, bound: Number,
-        extent: np.ndarray, blend: Number = 0.0, subtract: Number = 0.0,
-    ) -> None:  # fmt: skip
-        row = np.zeros(COLUMNS)
-        row[SHAPE], row[PART], row[SUBTRACT], row[BLEND], row[BOUND] = shape, part, subtract, blend, bound
-        row[CENTER : CENTER + 3] = center
-        row[ROTATION : ROTATION + 9] = rotation.T.ravel()  # world to local
-        row[SIZE : SIZE + len(size)] = size
-        self.rows.append(row)
-        if not subtract:
-            self.extent.append(extent @ rotation.T + np.asarray(center))
-
-    def normalized(self) -> np.ndarray:
-        """The table [P, COLUMNS] float64, centred on its bounding box and scaled to BOUNDING_RADIUS."""
-        points = np.concatenate(self.extent)
-        middle = (points.min(0) + points.max(0)) / 2
-        scale = BOUNDING_RADIUS / np.linalg.norm(points - middle, axis=1).max()
-        table = np.stack(self.rows)
-        table[:, CENTER : CENTER + 3] = (table[:, CENTER : CENTER + 3] - middle) * scale
-        table[:, SIZE : SIZE + 4] *= scale
-        table[:, [BLEND, BOUND]] *= scale
-        return table
-
-
-def _directions() -> np.ndarray:
-    """70 unit vectors spread over the sphere, [70, 3]: a Fibonacci lattice and the axes, which make bounding boxes exact."""
-    i = np.arange(64) + 0.5
-    z, angle = 1 - i / 32, i * np.pi * (3 - np.sqrt(5))
-    spread = np.stack([np.sqrt(1 - z * z) * np.cos(angle), np.sqrt(1 - z * z) * np.sin(angle), z], 1)
-    return np.concatenate([spread, np.eye(3), -np.eye(3)])
-
-
-def _circle() -> np.ndarray:
-    angle = np.arange(24) * (2 * np.pi / 24)
-    return np.stack([np.cos(angle), np.sin(angle), 0 * angle], 1)
-
-
-def _about_y(degrees: float) -> np.ndarray:
-    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
-
-
-def _z_to(axis: np.ndarray) -> np.ndarray:
-    """A rotation whose third column is `axis`, normalised."""
-    z = axis / np.linalg.norm(axis)
-    x = np.cross([0, 1, 0] if abs(z[1]) < 0.9 else [1, 0, 0], z)
-    x = x / np.linalg.norm(x)
-    return np.stack([x, np.cross(z, x), z], 1)
+Vary = Callable[[float], float]  # a length, varied a little from one instance to the next
 
 
 def _eyes(s: Solid, x: float, y: float, z: float, radius: float) -> None:
@@ -149,7 +21,7 @@ def _legs(s: Solid, x: float, y: float, top: float, bottom: float, radius: float
             s.capsule((front * x, side * y, top), (front * x, side * y, bottom + radius), radius, blend=0.04)
 
 
-def lion(s: Solid, v: Callable[[float], float]) -> None:
+def lion(s: Solid, v: Vary) -> None:
     body = v(0.46)
     s.ellipsoid((-0.05, 0, 0), (body, 0.25, 0.25))
     _legs(s, body * 0.68, 0.14, -0.1, -0.58, v(0.085))
@@ -164,7 +36,7 @@ def lion(s: Solid, v: Callable[[float], float]) -> None:
     s.ellipsoid((-body * 1.50, 0, 0.34), (0.10, 0.09, 0.11), SHADE)
 
 
-def cat(s: Solid, v: Callable[[float], float]) -> None:
+def cat(s: Solid, v: Vary) -> None:
     body = v(0.40)
     s.ellipsoid((-0.05, 0, 0), (body, 0.19, 0.20))
     _legs(s, body * 0.68, 0.11, -0.06, -0.50, v(0.07))
@@ -179,7 +51,7 @@ def cat(s: Solid, v: Callable[[float], float]) -> None:
     s.capsule((-body * 1.35, 0, 0.30), (-body * 1.30, 0, v(0.62)), 0.055, SHADE, blend=0.03)
 
 
-def rabbit(s: Solid, v: Callable[[float], float]) -> None:
+def rabbit(s: Solid, v: Vary) -> None:
     s.ellipsoid((-0.08, 0, -0.12), (v(0.33), 0.26, 0.30))
     s.ellipsoid((0.20, 0, 0.24), (0.22, 0.20, 0.21), blend=0.04)
     for side in (-1, 1):
@@ -192,7 +64,7 @@ def rabbit(s: Solid, v: Callable[[float], float]) -> None:
     s.ellipsoid((-0.42, 0, -0.14), (0.11, 0.11, 0.11), WHITE)
 
 
-def duck(s: Solid, v: Callable[[float], float]) -> None:
+def duck(s: Solid, v: Vary) -> None:
     s.ellipsoid((-0.08, 0, -0.12), (v(0.46), 0.30, 0.26))
     s.cone((-0.40, 0, -0.05), (-0.64, 0, 0.14), 0.15, 0.02, blend=0.06)
     s.capsule((0.22, 0, 0.0), (0.24, 0, 0.22), 0.13, blend=0.06)
@@ -203,7 +75,7 @@ def duck(s: Solid, v: Callable[[float], float]) -> None:
         s.ellipsoid((-0.14, side * 0.27, -0.06), (0.27, 0.06, 0.15), SHADE, tilt=-12)
 
 
-def car(s: Solid, v: Callable[[float], float]) -> None:
+def car(s: Solid, v: Vary) -> None:
     s.box((0, 0, -0.10), (v(0.62), 0.27, 0.12), rounding=0.05)
     s.box((-0.08, 0, 0.09), (v(0.34), 0.235, 0.13), GLASS, rounding=0.06)
     s.box((-0.08, 0, 0.21), (0.30, 0.23, 0.03), rounding=0.02)
@@ -217,7 +89,7 @@ def car(s: Solid, v: Callable[[float], float]) -> None:
     s.box((0.62, 0, -0.16), (0.015, 0.10, 0.025), BLACK)
 
 
-def house(s: Solid, v: Callable[[float], float]) -> None:
+def house(s: Solid, v: Vary) -> None:
     wide, tall = v(0.36), v(0.26)
     s.box((0, 0, -0.18), (wide, 0.36, tall), WHITE)
     s.pyramid((0, 0, tall - 0.19), 0.50, v(0.40))
@@ -228,7 +100,7 @@ def house(s: Solid, v: Callable[[float], float]) -> None:
         s.box((0, side * 0.36, -0.14), (0.10, 0.015, 0.085), GLASS)
 
 
-def tree(s: Solid, v: Callable[[float], float]) -> None:
+def tree(s: Solid, v: Vary) -> None:
     s.cylinder((0, 0, -0.60), (0, 0, 0.05), v(0.085), WOOD)
     s.ellipsoid((0, 0, 0.34), (0.28, 0.28, 0.26))
     turn = v(1.0) * 3
@@ -237,7 +109,7 @@ def tree(s: Solid, v: Callable[[float], float]) -> None:
         s.ellipsoid((x, y, 0.14 + 0.05 * (k % 2)), (0.22, 0.22, v(0.20)))
 
 
-def mushroom(s: Solid, v: Callable[[float], float]) -> None:
+def mushroom(s: Solid, v: Vary) -> None:
     s.cone((0, 0, -0.42), (0, 0, 0.10), v(0.15), 0.12, WHITE, rounding=0.02)
     s.ellipsoid((0, 0, 0.06), (0.46, 0.46, v(0.32)))
     s.cylinder((0, 0, -0.40), (0, 0, 0.035), 0.60, SHADE, rounding=0.0, subtract=1)
@@ -249,7 +121,7 @@ def mushroom(s: Solid, v: Callable[[float], float]) -> None:
     s.ellipsoid((0, 0, 0.37), (0.08, 0.08, 0.04), WHITE)
 
 
-def cactus(s: Solid, v: Callable[[float], float]) -> None:
+def cactus(s: Solid, v: Vary) -> None:
     s.cone((0, 0, -0.60), (0, 0, -0.28), 0.17, 0.25, CLAY, rounding=0.02)
     s.cylinder((0, 0, -0.32), (0, 0, -0.24), 0.28, CLAY)
     s.capsule((0, 0, -0.28), (0, 0, v(0.46)), 0.145)
@@ -258,7 +130,7 @@ def cactus(s: Solid, v: Callable[[float], float]) -> None:
         s.capsule((0, side * 0.30, low), (0, side * 0.30, high), 0.08)
 
 
-def vase(s: Solid, v: Callable[[float], float]) -> None:
+def vase(s: Solid, v: Vary) -> None:
     s.ellipsoid((0, 0, -0.08), (v(0.29), 0.29, 0.36))
     s.cone((0, 0, 0.10), (0, 0, 0.46), 0.21, v(0.12), blend=0.08)
     s.cone((0, 0, 0.42), (0, 0, 0.56), 0.12, v(0.20), blend=0.03)
@@ -266,14 +138,14 @@ def vase(s: Solid, v: Callable[[float], float]) -> None:
     s.cylinder((0, 0, 0.10), (0, 0, 0.70), 0.10, SHADE, subtract=1)
 
 
-def icecream(s: Solid, v: Callable[[float], float]) -> None:
+def icecream(s: Solid, v: Vary) -> None:
     s.cone((0, 0, -0.66), (0, 0, 0.02), 0.015, 0.24, WAFFLE)
     s.ellipsoid((0, 0, 0.14), (0.28, 0.28, v(0.26)))
     s.torus((0, 0, 0.03), 0.22, 0.06, blend=0.03)
     s.ellipsoid((0, 0, v(0.40)), (0.055, 0.055, 0.055), SHADE)
 
 
-def chair(s: Solid, v: Callable[[float], float]) -> None:
+def chair(s: Solid, v: Vary) -> None:
     wide = v(0.28)
     s.box((0, 0, 0), (0.29, wide, 0.045))
     s.box((-0.265, 0, 0.38), (0.04, wide, v(0.36)))
@@ -282,7 +154,7 @@ def chair(s: Solid, v: Callable[[float], float]) -> None:
             s.box((x, side * (wide - 0.045), -0.28), (0.045, 0.045, 0.28))
 
 
-def table(s: Solid, v: Callable[[float], float]) -> None:
+def table(s: Solid, v: Vary) -> None:
     wide, long = v(0.34), 0.50
     s.box((0, 0, 0.22), (wide, long, 0.05))
     for x in (-1, 1):
@@ -290,14 +162,14 @@ def table(s: Solid, v: Callable[[float], float]) -> None:
             s.box((x * (wide - 0.06), side * (long - 0.06), -0.12), (0.05, 0.05, v(0.34)))
 
 
-def mug(s: Solid, v: Callable[[float], float]) -> None:
+def mug(s: Solid, v: Vary) -> None:
     wide, tall = v(0.31), v(0.36)
     s.torus((0, wide, 0), 0.19, 0.055, axis=(1, 0, 0))
     s.cylinder((0, 0, -tall), (0, 0, tall), wide, rounding=0.03)
     s.cylinder((0, 0, -tall + 0.08), (0, 0, tall + 0.2), wide - 0.06, SHADE, rounding=0.0, subtract=1)
 
 
-def bowl(s: Solid, v: Callable[[float], float]) -> None:
+def bowl(s: Solid, v: Vary) -> None:
     deep = v(0.42)
     s.ellipsoid((0, 0, 0.18), (0.54, 0.54, deep))
     s.cylinder((0, 0, 0.10 - deep), (0, 0, 0.22 - deep), 0.22)
@@ -305,7 +177,7 @@ def bowl(s: Solid, v: Callable[[float], float]) -> None:
     s.cylinder((0, 0, 0.16), (0, 0, 0.90), 0.75, rounding=0.0, subtract=1)
 
 
-def rocket(s: Solid, v: Callable[[float], float]) -> None:
+def rocket(s: Solid, v: Vary) -> None:
     s.cylinder((0, 0, -0.40), (0, 0, 0.25), v(0.20), rounding=0.03)
     s.cone((0, 0, 0.22), (0, 0, v(0.68)), 0.20, 0.02, SHADE)
     s.cone((0, 0, -0.52), (0, 0, -0.38), 0.17, 0.12, BLACK)
@@ -316,7 +188,7 @@ def rocket(s: Solid, v: Callable[[float], float]) -> None:
     s.cylinder((0.16, 0, 0.10), (0.235, 0, 0.10), 0.07, GLASS)
 
 
-def snowman(s: Solid, v: Callable[[float], float]) -> None:
+def snowman(s: Solid, v: Vary) -> None:
     s.ellipsoid((0, 0, -0.40), (v(0.32), 0.32, 0.30))
     s.ellipsoid((0, 0, 0.02), (v(0.23), 0.23, 0.22))
     s.ellipsoid((0, 0, 0.34), (0.17, 0.17, 0.17))
@@ -330,39 +202,39 @@ def snowman(s: Solid, v: Callable[[float], float]) -> None:
         s.capsule((0, side * 0.20, 0.06), (0, side * 0.48, 0.22), 0.028, WOOD)
 
 
-def torus(s: Solid, v: Callable[[float], float]) -> None:
+def torus(s: Solid, v: Vary) -> None:
     s.torus((0, 0, 0), 0.37, v(0.13))
 
 
-def sphere(s: Solid, v: Callable[[float], float]) -> None:
+def sphere(s: Solid, v: Vary) -> None:
     s.ellipsoid((0, 0, 0), (0.5, 0.5, 0.5))
 
 
-def cube(s: Solid, v: Callable[[float], float]) -> None:
+def cube(s: Solid, v: Vary) -> None:
     s.box((0, 0, 0), (0.4, 0.4, 0.4), rounding=v(0.015))
 
 
-def cone(s: Solid, v: Callable[[float], float]) -> None:
+def cone(s: Solid, v: Vary) -> None:
     s.cone((0, 0, -0.4), (0, 0, 0.4), v(0.36), 0.008)
 
 
-def cylinder(s: Solid, v: Callable[[float], float]) -> None:
+def cylinder(s: Solid, v: Vary) -> None:
     s.cylinder((0, 0, -v(0.42)), (0, 0, 0.42), 0.27)
 
 
-def capsule(s: Solid, v: Callable[[float], float]) -> None:
+def capsule(s: Solid, v: Vary) -> None:
     s.capsule((0, 0, -0.26), (0, 0, 0.26), v(0.22))
 
 
-def pyramid(s: Solid, v: Callable[[float], float]) -> None:
+def pyramid(s: Solid, v: Vary) -> None:
     s.pyramid((0, 0, -0.3), 0.42, v(0.64))
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of object: how it is built, the noun a caption uses, its colour when the caption names none."""
+    """One kind of object: how it is built, its noun in a caption, its colour when the caption names none."""
 
-    build: Callable[[Solid, Callable[[float], float]], None]
+    build: Callable[[Solid, Vary], None]
     noun: str
     natural_color: str
     has_front: bool = False
@@ -397,7 +269,7 @@ KINDS: dict[str, Kind] = {
 
 
 def build(kind: str, rng: np.random.Generator, variation: float = 0.08) -> np.ndarray:
-    """One instance of `kind` with proportions varied by up to ±`variation`: its primitive table [P, COLUMNS]."""
+    """One instance of `kind` as a table of primitives, its proportions varied by up to ±`variation`."""
     solid = Solid()
     KINDS[kind].build(solid, lambda length: length * (1 + variation * float(rng.uniform(-1, 1))))
     return solid.normalized()

@@ -1,8 +1,9 @@
 """Pictures of the toy world: who stands where, under which light, before what, and how badly it was taken.
 
-Cameras are the trainer's own (`sample_cameras` with TOY_CAMERA, the ranges of the presets that use the bundled prior), so
-that framing agrees across views. A tenth of the pictures is degraded the way a half-formed radiance field is (soft density,
-fog, blur, floaters, flat or violent colour) and captioned with words of NFSD's negative prompt.
+Cameras are the trainer's own (`sample_cameras` with TOY_CAMERA, the ranges of the presets that use the
+bundled prior), so that framing agrees across views. A tenth of the pictures is degraded the way a half-formed
+radiance field is (soft density, fog, blur, floaters, flat or violent colour) and captioned with words of
+NFSD's negative prompt.
 """
 
 import json
@@ -20,7 +21,8 @@ from src.scene.cameras import CameraConfig, Cameras, sample_cameras
 from src.streams import Streams
 from src.toybox import render
 from src.toybox.captions import Subject, subject
-from src.toybox.shapes import FIXED_PAINT, MAIN, SHADE, build
+from src.toybox.shapes import build
+from src.toybox.solid import FIXED_PAINT, MAIN, SHADE
 
 SIZE = 64  # pixels
 SHARD = 2000  # pictures a file
@@ -72,7 +74,13 @@ def paint_table(color: tuple[float, float, float]) -> np.ndarray:
 
 def one_camera(cameras: Cameras, i: int) -> Cameras:
     """The i-th camera as a batch of one."""
-    return Cameras(*(x[i : i + 1] for x in cameras[:4]), cameras.height, cameras.width)
+    one = slice(i, i + 1)
+    return cameras._replace(
+        elevation=cameras.elevation[one],
+        azimuth=cameras.azimuth[one],
+        distance=cameras.distance[one],
+        fov=cameras.fov[one],
+    )
 
 
 def key_light(azimuth: float, side_degrees: float, height_degrees: float) -> np.ndarray:
@@ -85,14 +93,18 @@ def photograph(table: np.ndarray, subject: Subject, light: np.ndarray, camera: C
     """Premultiplied RGBA [H, W, 4] float32 of a solid from one camera (batch of one), four rays a pixel."""
     fine = camera._replace(height=2 * camera.height, width=2 * camera.width).rays()
     origin, directions = fine.origins[0, 0, 0].double().numpy(), fine.directions[0].double().numpy()
-    return render.trace(table, paint_table(subject.paint()), MATERIAL_CODE[subject.material], light, origin, directions)
+    return render.trace(
+        table, paint_table(subject.paint()), MATERIAL_CODE[subject.material], light, origin, directions
+    )
 
 
 def backdrop(rng: np.random.Generator, camera: Cameras) -> np.ndarray:
     """A background [H, W, 3]: light grey, any colour, or two colours fading into each other with height."""
     fate = rng.random()
     if fate < 0.35:
-        return np.ones((camera.height, camera.width, 3)) * (rng.uniform(0.7, 1.0) + rng.uniform(-0.05, 0.05, 3)).clip(0, 1)
+        return np.ones((camera.height, camera.width, 3)) * (
+            rng.uniform(0.7, 1.0) + rng.uniform(-0.05, 0.05, 3)
+        ).clip(0, 1)
     first = rng.uniform(0, 1, 3)
     if fate < 0.65:
         return np.ones((camera.height, camera.width, 3)) * first
@@ -111,7 +123,10 @@ def _blurred(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def half_formed(table: np.ndarray, subject: Subject, camera: Cameras, rng: np.random.Generator) -> np.ndarray:
-    """Premultiplied RGBA [H, W, 4] of the solid as a half-formed radiance field: soft density, off colours, floaters."""
+    """Premultiplied RGBA [H, W, 4] of the solid as a half-formed radiance field.
+
+    That is soft density, colours that are off, and floaters.
+    """
     paint = paint_table(subject.paint())
     fate = rng.random()
     if fate < 0.4:  # one flat colour, as in the first steps
@@ -120,11 +135,15 @@ def half_formed(table: np.ndarray, subject: Subject, camera: Cameras, rng: np.ra
         paint = ((paint - 0.5) * rng.uniform(1.5, 3.0) + 0.5).clip(0, 1)
     rays = camera.rays()
     origin, directions = rays.origins[0, 0, 0].double().numpy(), rays.directions[0].double().numpy()
-    image = render.fog(table, paint, rng.uniform(0.015, 0.10), np.exp(rng.uniform(1.2, 3.7)), origin, directions)
+    image = render.fog(
+        table, paint, rng.uniform(0.015, 0.10), np.exp(rng.uniform(1.2, 3.7)), origin, directions
+    )
     y, x = np.mgrid[0:SIZE, 0:SIZE]
     for _ in range(int(rng.integers(0, 9))):
         cx, cy = rng.normal(SIZE / 2, SIZE / 4, 2)
-        alpha = rng.uniform(0.1, 0.8) * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * rng.uniform(0.7, 3.5) ** 2))
+        alpha = rng.uniform(0.1, 0.8) * np.exp(
+            -((x - cx) ** 2 + (y - cy) ** 2) / (2 * rng.uniform(0.7, 3.5) ** 2)
+        )
         rgb = rng.uniform(0, 1, 3) if rng.random() < 0.5 else paint[MAIN]
         image = image * (1 - alpha[..., None]) + np.append(rgb, 1.0) * alpha[..., None]
     return image.astype(np.float32)
@@ -140,12 +159,18 @@ def take_picture(rng: np.random.Generator, camera: Cameras) -> Picture:
     if rng.random() < DEGRADED:
         effects = [str(e) for e in rng.choice(list(BAD_WORDS), size=int(rng.integers(1, 3)), replace=False)]
     background = backdrop(rng, camera)
-    rgba = half_formed(table, what, camera, rng) if "nerf" in effects else photograph(table, what, light, camera)
+    rgba = (
+        half_formed(table, what, camera, rng) if "nerf" in effects else photograph(table, what, light, camera)
+    )
     if "blur" in effects:
         rgba = _blurred(rgba, rng)
     image = rgba[..., :3] + background * (1 - rgba[..., 3:])
     if "pixels" in effects:
-        image = _resize(_resize(image, int(rng.integers(10, 22)), "area"), SIZE, "nearest" if rng.random() < 0.5 else "bilinear")
+        image = _resize(
+            _resize(image, int(rng.integers(10, 22)), "area"),
+            SIZE,
+            "nearest" if rng.random() < 0.5 else "bilinear",
+        )
     if "flat" in effects:
         image = image.mean() + (image - image.mean()) * rng.uniform(0.25, 0.6)
     if "dark" in effects:
@@ -156,7 +181,9 @@ def take_picture(rng: np.random.Generator, camera: Cameras) -> Picture:
     elif effects and not words:
         words = [BAD_WORDS[effects[0]][0]]
     views = tuple(
-        view_words(PromptConfig(views=scheme, front_threshold_degrees=45.0), camera.azimuth, camera.elevation)[0]
+        view_words(
+            PromptConfig(views=scheme, front_threshold_degrees=45.0), camera.azimuth, camera.elevation
+        )[0]
         for scheme in (Views.four, Views.eight)
     )
     pixels = (image.clip(0, 1) * 255 + 0.5).astype(np.uint8)
@@ -175,7 +202,7 @@ def shard(seed: int, index: int, count: int = SHARD) -> list[Picture]:
 
 
 def write_shard(folder: Path, seed: int, index: int) -> None:
-    """Render one shard into folder/NNNN.npy and .json; the .json is written last and marks the shard as whole."""
+    """Render one shard into folder/NNNN.npy and .json; the .json, written last, marks the shard as whole."""
     pictures = shard(seed, index)
     np.save(folder / f"{index:04d}.npy", np.stack([p.pixels for p in pictures]))
     facts = [{"subject": asdict(p.subject), "views": p.views, "bad_words": p.bad_words} for p in pictures]

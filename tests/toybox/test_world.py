@@ -9,7 +9,8 @@ import torch
 from src.guidance.prompts import NEGATIVE_PROMPT, SUFFIXES, PromptConfig, Views, view_words
 from src.scene.cameras import orbit
 from src.toybox.captions import COLORS, Subject, caption, held_out, subject, vocabulary
-from src.toybox.shapes import BOUNDING_RADIUS, KINDS, build
+from src.toybox.shapes import KINDS, build
+from src.toybox.solid import BOUNDING_RADIUS
 from src.toybox.world import DEGRADED, key_light, one_camera, photograph, shard
 
 
@@ -22,7 +23,7 @@ def view(kind: str, azimuth_degrees: int, size: int = 48) -> np.ndarray:
 
 
 def test_silhouette_of_a_sphere() -> None:
-    """Oracle: a sphere of radius r at distance d covers a disc of half-angle asin(r/d). 1%: 2x2 samples at the rim."""
+    """Oracle: a sphere of radius r at distance d covers a disc of half-angle asin(r/d). 1%: 2x2 rays."""
     image = view("sphere", 0, size=96)
     half_angle = math.asin(BOUNDING_RADIUS / 1.45)
     radius = math.tan(half_angle) / math.tan(math.radians(22.5)) * 48
@@ -41,7 +42,7 @@ def test_fronts_face_azimuth_zero() -> None:
 
 
 def test_azimuth_90_shows_the_left_side() -> None:
-    """Oracle: seen from +y, what faces +x has its nose towards the image's left edge (a duck's bill is orange)."""
+    """Oracle: from +y, what faces +x has its nose towards the image's left edge (a duck's bill is orange)."""
     image = view("duck", 90)
     bill = (image[..., 0] > 0.6) & (image[..., 1] > 0.3) & (image[..., 2] < 0.3)
     assert bill.any()
@@ -53,7 +54,9 @@ def test_azimuth_90_shows_the_left_side() -> None:
 def test_a_shard_is_a_function_of_its_seed() -> None:
     """Oracle: equality, bit for bit; and another index is another shard."""
     one, again, other = shard(0, 7, 12), shard(0, 7, 12), shard(0, 8, 12)
-    assert all(np.array_equal(a.pixels, b.pixels) and a.subject == b.subject for a, b in zip(one, again, strict=True))
+    assert all(
+        np.array_equal(a.pixels, b.pixels) and a.subject == b.subject for a, b in zip(one, again, strict=True)
+    )
     assert any(a.subject != b.subject for a, b in zip(one, other, strict=True))
 
 
@@ -80,7 +83,7 @@ def test_captions_use_known_words_only() -> None:
 
 
 def test_degraded_pictures_name_their_faults() -> None:
-    """Oracle: the share DEGRADED (4 sigma of a binomial), and words of p_neg exactly where a picture is degraded."""
+    """Oracle: the share DEGRADED (4 sigma of a binomial), and words of p_neg where a picture is degraded."""
     pictures = shard(1, 0, 150)
     bad = [p for p in pictures if p.bad_words]
     spread = 4 * math.sqrt(150 * DEGRADED * (1 - DEGRADED))

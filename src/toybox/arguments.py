@@ -1,0 +1,36 @@
+"""The toy world's own command lines: `name=value` arguments in, one checked dataclass of settings out."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from src.errors import UserError
+
+Settings = TypeVar("Settings")
+
+
+def parse(kind: Callable[..., Settings], arguments: Sequence[str]) -> Settings:
+    """Make a dataclass of str, int and float fields from arguments; texts are taken as they were typed.
+
+    Raises UserError for a name that is none of its fields and for a value that is not of the field's type.
+    """
+    types = inspect.get_annotations(kind)
+    given: dict[str, str | int | float] = {}
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if not equals or name not in types:
+            raise UserError(f"{argument}: no such setting; write name=value with one of {', '.join(types)}")
+        try:
+            given[name] = types[name](value)
+        except ValueError:
+            number = "a whole number" if types[name] is int else "a number"
+            raise UserError(f"{name}={value} is no number: give {name}= {number}") from None
+    return kind(**given)
+
+
+def in_range(settings: object, names: Sequence[str], low: int | float, high: int | float) -> None:
+    """Raise UserError unless every named setting lies in [low, high]."""
+    for name in names:
+        value = getattr(settings, name)
+        if not low <= value <= high:  # also true of nan
+            raise UserError(f"{name}={value} is out of range: choose {low} to {high}")

@@ -1,0 +1,86 @@
+"""Sampling: DDIM against the closed form it converges to, and slips at the command line."""
+
+import numpy as np
+import pytest
+import torch
+
+from src.guidance.gaussian import gaussian_prior
+from src.streams import Streams
+from src.toybox.sample import Settings, ddim, grid, main
+from tests.oracles import alpha_bar
+
+MEANS = {"this": torch.full((3, 2, 2), 0.6), "": torch.full((3, 2, 2), -0.2)}
+
+
+def flow(noise: torch.Tensor, mean: float, deviation: float) -> torch.Tensor:
+    """Where the probability flow (Song et al. 2021) of N(mean, deviation^2) takes z_999: an affine map."""
+    squared = alpha_bar(torch.tensor(999))
+    spread = (squared * deviation**2 + 1 - squared).sqrt()
+    return mean + deviation / spread * (noise - squared.sqrt() * mean)
+
+
+@pytest.mark.parametrize(("scale", "mean"), [(1.0, 0.6), (0.0, -0.2), (2.5, -0.2 + 2.5 * 0.8)])
+def test_ddim_follows_the_probability_flow(scale: float, mean: float) -> None:
+    """Oracle: the flow's closed form around the guided mean, row by row. 0.02: DDIM is of first order."""
+    prior = gaussian_prior(size=2, deviation=0.5, means=MEANS)
+    sampled = ddim(prior, ["this"] * 64, scale, 500, Streams(3, 0)("sample/noise"))
+    noise = Streams(3, 0)("sample/noise").normal(64, 3, 2, 2)
+    torch.testing.assert_close(sampled.double(), flow(noise.double(), mean, 0.5), rtol=0, atol=0.02)
+
+
+def test_ddim_reaches_the_mean_and_the_deviation() -> None:
+    """Oracle: N(0.6, 0.5^2), less the 3% of the mean that z_999 lacks. 4 sigma of 6,144 numbers, 0.01."""
+    prior = gaussian_prior(size=2, deviation=0.5, means=MEANS)
+    sampled = ddim(prior, ["this"] * 512, 1.0, 200, Streams(0, 0)("sample/noise"))
+    missing = 0.6 * 0.5 * alpha_bar(torch.tensor(999)).sqrt().item()
+    assert sampled.mean().item() == pytest.approx(0.6 - missing, abs=4 * 0.5 / 6144**0.5 + 0.01)
+    assert sampled.std().item() == pytest.approx(0.5, abs=4 * 0.5 / (2 * 6144) ** 0.5 + 0.01)
+
+
+def test_a_sample_does_not_depend_on_how_many_are_drawn() -> None:
+    """Oracle: the first rows of a larger draw. 1e-6: sums may be taken in another order."""
+    prior = gaussian_prior(size=4)
+    few = ddim(prior, ["a lion"] * 2, 7.5, 20, Streams(1, 0)("sample/noise"))
+    many = ddim(prior, ["a lion"] * 7, 7.5, 20, Streams(1, 0)("sample/noise"))
+    torch.testing.assert_close(few, many[:2], rtol=0, atol=1e-6)
+
+
+def test_a_grid_is_laid_out_row_by_row() -> None:
+    """Oracle: five plain images in rows of three, the sixth place white."""
+    tones = torch.tensor([0.0, 0.2, 0.4, 0.6, 0.8])
+    sheet = np.asarray(grid(tones.view(5, 1, 1, 1).expand(5, 3, 4, 6), 3, enlarge=1))
+    assert sheet.shape == (8, 18, 3)
+    assert sheet[::4, ::6, 0].tolist() == [[0, 51, 102], [153, 204, 255]]
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        ("prompt= | ", "prompt is empty: write what you want to see"),
+        ("n=0", "n=0 is out of range: choose 1 to 1024"),
+        ("n=many", "n=many is no number: give n= a whole number"),
+        ("steps=1001", "steps=1001 is out of range: choose 1 to 1000"),
+        ("guidance_scale=nan", "guidance_scale=nan is out of range: choose 0 to 1000"),
+        ("seed=-1", "seed=-1 is negative: seeds count from 0"),
+        ("out=lion.xyz", "out=lion.xyz is no PNG: choose a name that ends in .png"),
+        ("colour=red", "colour=red: no such setting; write name=value with one of prompt, n, "),
+        ("path=nowhere", "prior.path=nowhere is no folder"),
+    ],
+)
+def test_a_slip_is_one_sentence_and_exit_code_2(
+    argument: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Oracle: the sentence alone on stderr, nothing on stdout."""
+    monkeypatch.setattr("sys.argv", ["sample", argument])
+    with pytest.raises(SystemExit) as left:
+        main()
+    out, err = capsys.readouterr()
+    assert left.value.code == 2
+    assert out == ""
+    assert err.startswith(said)
+    assert err.count("\n") == 1
+
+
+def test_defaults_are_valid() -> None:
+    """Oracle: making them raises nothing."""
+    assert Settings().n == 16

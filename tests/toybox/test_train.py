@@ -1,0 +1,100 @@
+"""Training the prior: its command line, its tokenizer and the steps between its stages."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from src.errors import UserError
+from src.toybox import networks
+from src.toybox.fitting import Team
+from src.toybox.train import Settings, decibel, fit_autoencoder, main, standardize, taught_tokenizer, to_unit
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        ("denoiser_steps=-5", "denoiser_steps=-5 is out of range: choose 1 to"),
+        ("autoencoder_steps=0", "autoencoder_steps=0 is out of range: choose 1 to"),
+        ("processes=0", "processes=0 is out of range: choose 1 to"),
+        ("shards=half", "shards=half is no number: give shards= a whole number"),
+        ("learning_rate=nan", "learning_rate=nan is out of range: choose 0 to 1"),
+        ("batch_size=7", "batch_size=7 cannot be shared equally by processes=2: choose a multiple"),
+        ("steps=10", "steps=10: no such setting; write name=value with one of folder, weights, "),
+        ("seed=-1", "seed=-1 is out of range: choose 0 to"),
+        ("weights=src", "weights=src is there and is no prior that was exported"),
+    ],
+)
+def test_a_slip_is_one_sentence_and_exit_code_2(
+    argument: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Oracle: the sentence alone on stderr, before anything is rendered."""
+    monkeypatch.setattr("sys.argv", ["train", argument])
+    with pytest.raises(SystemExit) as left:
+        main()
+    out, err = capsys.readouterr()
+    assert left.value.code == 2
+    assert out == ""
+    assert err.startswith(said)
+    assert err.count("\n") == 1
+
+
+def settings(folder: Path) -> Settings:
+    return Settings(folder=str(folder), weights=str(folder / "weights"), processes=1)
+
+
+def test_the_tokenizer_is_the_same_each_time_and_stays(tmp_path: Path) -> None:
+    """Oracle: equal files; with other numbers for its tokens a text encoder would read other words."""
+    for name in ("one", "other"):
+        taught_tokenizer(settings(tmp_path / name), Team(0, 1))
+    for file in ("vocab.json", "merges.txt"):
+        one, other = (tmp_path / name / "tokenizer" / file for name in ("one", "other"))
+        assert one.read_bytes() == other.read_bytes()
+    merges = tmp_path / "one/tokenizer/merges.txt"
+    merges.write_text("#version: 0.2\nl i\n")
+    assert taught_tokenizer(settings(tmp_path / "one"), Team(0, 1)).tokenize("lion") == ["li", "o", "n</w>"]
+
+
+def test_latents_become_standard_and_pictures_stay() -> None:
+    """Oracle: mean 0 and deviation 1 a channel, and the same pictures back. 1e-3: float32, 20 layers."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        vae = networks.autoencoder().eval()
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), dtype=np.uint8)
+    images = to_unit(pixels.repeat(8, 1).repeat(8, 2))
+    with torch.no_grad():
+        before = vae.decode(vae.encode(images).latent_dist.mean).sample
+        spread = (
+            vae.encode(images).latent_dist.std
+            / vae.encode(images).latent_dist.mean.std((0, 2, 3))[:, None, None]
+        )
+        standardize(vae, images)
+        posterior = vae.encode(images).latent_dist
+        after = vae.decode(posterior.mean).sample
+    torch.testing.assert_close(posterior.mean.mean((0, 2, 3)), torch.zeros(4), rtol=0, atol=1e-3)
+    torch.testing.assert_close(posterior.mean.std((0, 2, 3)), torch.ones(4), rtol=0, atol=1e-3)
+    torch.testing.assert_close(posterior.std, spread, rtol=1e-3, atol=0)
+    torch.testing.assert_close(after, before, rtol=0, atol=1e-3)
+
+
+def test_decibel_of_an_untrained_autoencoder() -> None:
+    """Oracle: -10 log10 of the mean squared error of pictures in [0, 1]."""
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        vae = networks.autoencoder().eval()
+    images = torch.zeros(2, 3, 64, 64)
+    with torch.no_grad():
+        error = vae.decode(vae.encode(images).latent_dist.mean).sample / 2
+    expected = (-10 * error.square().mean((1, 2, 3)).log10()).mean().item()
+    assert decibel(vae, images) == pytest.approx(expected, abs=1e-4)
+
+
+def test_latents_of_a_shorter_autoencoder_are_not_mixed_in(tmp_path: Path) -> None:
+    """Oracle: UserError before the first step; such latents would teach the denoiser another code."""
+    for name in ("world", "latents"):
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / "0000.npy", np.zeros((1, 64, 64, 3), np.uint8))
+    with pytest.raises(UserError, match=r"latents was encoded after fewer; remove it and .*denoiser"):
+        fit_autoencoder(settings(tmp_path), Team(0, 1))
