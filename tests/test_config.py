@@ -4,14 +4,18 @@ import dataclasses
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from src.config import LOSSES, NOT_IDENTITY, RunConfig, as_dict, identity, run_name
 from src.errors import UserError
+from src.guidance.losses import NFSD
 from src.model import config_from_dict
 from src.schedule import Stage
+from src.toybox.solid import BOUNDING_RADIUS
+from src.toybox.world import FRONT_DEGREES, TOY_CAMERA
 from tests.runs import settings
 
 CONF = Path(__file__).parent.parent / "conf"
@@ -60,6 +64,27 @@ def test_every_preset_composes_with_every_loss(preset: str, loss: str) -> None:
 def test_every_experiment_composes(experiment: str) -> None:
     """Oracle: the types."""
     settings("prompt=a", f"experiment={experiment}")
+
+
+@pytest.mark.parametrize("preset", ["laptop", "bench", "smoke"])
+def test_presets_of_the_bundled_prior_see_its_world_as_it_was_photographed(preset: str) -> None:
+    """Oracle: the toy world's own cameras and view words; its objects fit the sphere that is rendered."""
+    cfg = settings("prompt=a", f"preset={preset}")
+    assert cfg.prior.name == "toybox"
+    assert cfg.camera == TOY_CAMERA
+    assert cfg.prompts.front_threshold_degrees == FRONT_DEGREES
+    assert cfg.field.radius > BOUNDING_RADIUS
+    assert TOY_CAMERA.distance_min <= cfg.video.distance <= TOY_CAMERA.distance_max
+
+
+def test_nfsd_on_the_bundled_prior_is_held_to_the_data() -> None:
+    """Oracle: R of the values in conf/tuned, summed over the schedule (see guidance/test_losses.py)."""
+    cfg = settings("prompt=a", "preset=laptop")
+    assert isinstance(cfg.loss, NFSD)
+    bar = np.cumprod(1 - np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2)[20:981]
+    pull = np.sqrt(bar * (1 - bar)) / (bar * 0.25 + 1 - bar) * (1 - bar) ** (cfg.loss.sigma_power / 2)
+    below = np.arange(20, 981) < cfg.loss.cut
+    assert round(pull[~below].sum() / pull[below].sum(), 2) == 0.18
 
 
 def test_nfsd_at_scale_7_5_is_the_default() -> None:

@@ -115,7 +115,7 @@ def caption(subject: Subject, views: tuple[str, str], bad_words: list[str], rng:
     elif opening < 0.30:
         text = text.split(" ", 1)[1]
     fate = rng.random()
-    return text + (views[1] if fate < 0.60 else views[0] if fate < 0.84 else "")
+    return text + (views[1] if fate < 0.68 else views[0] if fate < 0.88 else "")
 
 
 def vocabulary() -> list[str]:

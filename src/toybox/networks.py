@@ -145,7 +145,7 @@ def write_tokenizer(words: list[str], folder: Path) -> None:
 
 def text_encoder(tokens: CLIPTokenizer) -> CLIPTextModel:
     """Two causal transformer layers of width 128 over 77 tokens."""
-    return CLIPTextModel(
+    encoder = CLIPTextModel(
         CLIPTextConfig(
             vocab_size=len(tokens),
             hidden_size=TEXT_WIDTH,
@@ -159,6 +159,9 @@ def text_encoder(tokens: CLIPTokenizer) -> CLIPTextModel:
             pad_token_id=tokens.pad_token_id,
         )
     )
+    # The library starts words at a hundredth of this, and what the layers add soon drowns which word it was.
+    nn.init.normal_(encoder.get_input_embeddings().weight)
+    return encoder
 
 
 def copied_as_half(module: ModelMixin | PreTrainedModel) -> ModelMixin | PreTrainedModel:

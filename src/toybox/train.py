@@ -28,6 +28,7 @@ from src.toybox.arguments import in_range, parse
 from src.toybox.captions import VIEW_WORDS, Subject, caption, vocabulary
 from src.toybox.export import export, refuse_to_replace
 from src.toybox.fitting import Fit, Networks, Recipe, Team
+from src.toybox.shapes import KINDS
 from src.toybox.world import write_shard
 
 
@@ -180,9 +181,12 @@ def taught_tokenizer(cfg: Settings, team: Team) -> CLIPTokenizer:
 
 
 def fit_denoiser(cfg: Settings, team: Team, vae: AutoencoderKL) -> None:
-    """Fit the denoiser and its text encoder to predict eps, weighted by 1 / sqrt(SNR) within [1/4, 4].
+    """Fit the denoiser and its text encoder to predict eps, weighted by 1 / sqrt(SNR) within [1/4, 16].
 
-    Plain eps spends most of its effort on the finest noise.
+    Plain eps spends most of its effort on the finest noise. Which side of an object is seen, though, is
+    settled where almost nothing else can be seen: at t > 850 on latents as small as these. Hence the
+    weight, half of all t from there, and kinds with a front drawn twice as often; without them the words
+    for views stayed unlearnt for 150,000 samples.
     """
     torch.manual_seed(cfg.seed)
     tokens = taught_tokenizer(cfg, team)
@@ -193,17 +197,25 @@ def fit_denoiser(cfg: Settings, team: Team, vae: AutoencoderKL) -> None:
     latents = [open_memmap(path, mode="r") for path in sorted((Path(cfg.folder) / "latents").glob("0*.npy"))]
     facts = [json.loads(path.read_text()) for path in sorted((Path(cfg.folder) / "world").glob("*.json"))]
     alphas = networks.noise_schedule().alphas_cumprod
-    weights = (alphas / (1 - alphas)).rsqrt().clamp(0.25, 4)
+    weights = (alphas / (1 - alphas)).rsqrt().clamp(0.25, 16)
+    pool = np.array(
+        [
+            (s, i)
+            for s, shard in enumerate(facts)
+            for i, fact in enumerate(shard)
+            for _ in range(2 if KINDS[fact["subject"]["kind"]].has_front else 1)
+        ]
+    )
 
     def loss(step: int) -> Tensor:
         rng = np.random.default_rng([cfg.seed, 2, step])
-        picks = rng.integers(0, [len(latents), len(latents[0])], (cfg.batch_size, 2))
+        picks = pool[rng.integers(0, len(pool), cfg.batch_size)]
         captions = []
         for s, i in picks:
             fact = facts[s][i]
             text = caption(Subject(**fact["subject"]), fact["views"], fact["bad_words"], rng)
             captions.append("" if rng.random() < cfg.caption_dropout else text)
-        t = torch.from_numpy(rng.integers(0, 1000, cfg.batch_size))
+        t = torch.from_numpy(rng.integers(np.where(rng.random(cfg.batch_size) < 0.5, 0, 750), 1000))
         noise = torch.from_numpy(rng.standard_normal((2, cfg.batch_size, 4, 16, 16), np.float32))
         mine = slice(team.rank, None, team.size)
         posterior = torch.from_numpy(np.stack([latents[s][i] for s, i in picks[mine]])).float()

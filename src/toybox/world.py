@@ -27,6 +27,7 @@ from src.toybox.solid import FIXED_PAINT, MAIN, SHADE
 SIZE = 64  # pixels
 SHARD = 2000  # pictures a file
 DEGRADED = 0.10
+FRONT_DEGREES = 45.0  # half the width of front and of back in the four-word captions
 OVERHEAD = 0.04  # share of pictures from 60 to 85 degrees up, where no training camera goes
 TOY_CAMERA = CameraConfig(
     distance_min=1.35,
@@ -182,7 +183,9 @@ def take_picture(rng: np.random.Generator, camera: Cameras) -> Picture:
         words = [BAD_WORDS[effects[0]][0]]
     views = tuple(
         view_words(
-            PromptConfig(views=scheme, front_threshold_degrees=45.0), camera.azimuth, camera.elevation
+            PromptConfig(views=scheme, front_threshold_degrees=FRONT_DEGREES),
+            camera.azimuth,
+            camera.elevation,
         )[0]
         for scheme in (Views.four, Views.eight)
     )
