@@ -12,6 +12,7 @@ TINY = [
     "prior=gaussian",
     "prior.latent_size=8",
     "schedule.switch_step=3",
+    "schedule.anneal_steps=0",
     "schedule.resolution=8",
     "schedule.resolution_after=16",
     "field.hash_grid.levels=2",

@@ -58,7 +58,7 @@ def test_cut_back_of_nothing_is_nothing(tmp_path: Path) -> None:
 def test_a_number_that_is_not_finite_stops_by_name(tmp_path: Path, number: float) -> None:
     """Oracle: the sentence names the quantity, the step and the remedy."""
     log = Log(tmp_path, first_step=0, steps=6, every=1)
-    with pytest.raises(UserError, match=r"step 3: gradient is (nan|inf).*learning rates"):
+    with pytest.raises(UserError, match=r"step 3: gradient is (nan|inf).*lower optimizer.lr_encoding"):
         log.step(3, STAGE, NUMBERS | {"gradient": number}, draws="")
     log.close()
     assert rows(tmp_path) == []
