@@ -13,6 +13,7 @@ TINY = [
     "prior.latent_size=8",
     "schedule.switch_step=3",
     "schedule.anneal_steps=0",
+    "schedule.t_max_after=500",
     "schedule.resolution=8",
     "schedule.resolution_after=16",
     "field.hash_grid.levels=2",
