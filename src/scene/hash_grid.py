@@ -42,13 +42,13 @@ class HashGridConfig:
     def __post_init__(self) -> None:
         for name in ("levels", "features", "base_resolution"):
             if getattr(self, name) < 1:
-                raise UserError(f"hash_grid.{name}={getattr(self, name)} must be at least 1.")
+                raise UserError(f"field.hash_grid.{name}={getattr(self, name)} must be at least 1.")
         if not 1 <= self.log2_table <= 28:
-            raise UserError(f"hash_grid.log2_table={self.log2_table} must lie in [1, 28].")
+            raise UserError(f"field.hash_grid.log2_table={self.log2_table} must lie in [1, 28].")
         if not self.base_resolution <= self.max_resolution <= 2**20:
             raise UserError(
-                f"hash_grid.max_resolution={self.max_resolution} must lie between "
-                f"hash_grid.base_resolution={self.base_resolution} and {2**20}."
+                f"field.hash_grid.max_resolution={self.max_resolution} must lie between "
+                f"field.hash_grid.base_resolution={self.base_resolution} and {2**20}."
             )
 
 
