@@ -51,8 +51,8 @@ class FieldConfig:
 def bfloat16_pays(device: torch.device) -> bool:
     """Whether these small matrix products run faster in bfloat16 than in float32 on this device.
 
-    With AMX, or with AVX512-BF16 on AMD's processors; not with Intel's AVX512-BF16
-    alone, where it was slower than float32 when we tried it.
+    With AMX, or with AVX512-BF16 on AMD's processors; not with Intel's AVX512-BF16 alone, where it was
+    slower than float32 when we tried it.
     """
     if device.type != "cpu":
         return False
