@@ -12,7 +12,6 @@ Corner k of a cell is the vertex at cell + (k & 1, k >> 1 & 1, k >> 2 & 1): x is
 
 import math
 import weakref
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -137,53 +136,80 @@ class _Ticket(torch.autograd.Function):
 
 
 class _Desk:
-    """Work space for one block of points, used for level after level: fresh memory costs more than the
-    arithmetic.
+    """Work space for a block of points at a time, reused: fresh memory costs more than the arithmetic.
 
     A word is a pair of features, or one feature where their number is odd.  Pairs travel as one complex
     number: a gather or scatter costs as much per element whether the element has four bytes or eight.
     """
 
-    def __init__(self, points: Tensor, table: Tensor, levels: int, index_type: torch.dtype) -> None:
-        count, width = len(points), _width(table)
-        self._axes = points.t().to(table.dtype).contiguous()  # [3, n]
-        self._position = torch.empty_like(self._axes)
-        self._cell = torch.empty_like(self._axes, dtype=torch.int32)
-        self._axes_per_number = self._axes.repeat_interleave(width, 1)
-        self._inside = torch.empty_like(self._axes_per_number)
-        self._corner = torch.empty(8, count, dtype=index_type, device=points.device)
-        self.corner = self._corner.view(-1)
-        self.share = self._axes.new_empty(8, count * width)  # what each corner gives, or gets back
-        self.halves = [(self.share[:known], self.share[known : 2 * known]) for known in (1, 2, 4)]
-        self.share_words = _words(self.share.view(-1, width), width)[:, 0]  # the same memory
-        self.blend = self.share_words[:count]
-        # The whole encoding, level by level: turning it into rows at once is cheaper than a column at a time.
-        self.words = _words(table[:0], width).new_empty(levels * table.shape[1] // width, count)
+    def __init__(self, points: Tensor, table: Tensor, index_type: torch.dtype) -> None:
+        self._width, self._index_type = _width(table), index_type
+        axes = points.t().to(table.dtype).contiguous()  # [3, n]
+        self._axes = axes.split(BLOCK, 1)
+        self._axes_per_number = axes.repeat_interleave(self._width, 1).split(BLOCK * self._width, 1)
+        self._lay_out(self._axes[0])
 
-    def locate(self, level: Level) -> tuple[Tensor, ...]:
-        """Fill `corner` with every corner's row within the level; return per axis how far along its cell
-        each point is, once for each number in a word.
-        """
-        torch.mul(self._axes, level.scale, out=self._position).add_(0.5)
-        self._cell.copy_(self._position)  # towards zero, and positions are positive
+    def _lay_out(self, axes: Tensor) -> None:
+        """Room for one block, with every view the loops need: there are thousands of calls a step."""
+        count = axes.shape[1]
+        self._position = torch.empty_like(axes)
+        self._near = torch.empty_like(axes, dtype=torch.int32)  # each axis's part in the row, lower vertex
+        self._far = torch.empty_like(self._near)  # upper vertex
+        self._edges = list(zip(self._near, self._far, strict=True))
+        self._plane = self._near.new_empty(4, count)  # the corners of the cell's projection along z
+        self._corner = self._near.new_empty(2, 4, count, dtype=self._index_type)
+        self._corner_flat = self._corner.view(-1)
+        self._inside = axes.new_empty(3, count * self._width)
+        share = axes.new_empty(8, count * self._width)  # what each corner gives, or gets back
+        self._share_words = _words(share.view(-1, self._width), self._width)[:, 0]  # the same memory
+        self._root = self._share_words[:count]
+        halves = ((share[:known], share[known : 2 * known]) for known in (1, 2, 4))
+        self._tree = [(near, far, part) for (near, far), part in zip(halves, self._inside, strict=True)]
+
+    def locate(self, level: Level, block: int) -> None:
+        """Find every corner's row within the level, and how far along its cell each point of the block is."""
+        axes = self._axes[block]
+        if axes.shape != self._position.shape:
+            self._lay_out(axes)
+        torch.mul(axes, level.scale, out=self._position).add_(0.5)
+        self._near.copy_(self._position)  # towards zero, and positions are positive
         strides = (1, level.resolution, level.resolution**2) if level.dense else PRIMES
-        torch.add(self._cell[0], 1, out=self._corner[1])
-        self._corner[0] = self._cell[0]
-        combine = torch.add if level.dense else torch.bitwise_xor
-        for axis, known in ((1, 2), (2, 4)):
-            near = (self._cell[axis] * strides[axis]).to(self._corner.dtype)
-            combine(self._corner[:known], near + strides[axis], out=self._corner[known : 2 * known])
-            combine(self._corner[:known], near, out=self._corner[:known])
+        stride = self._near.new_tensor(strides)[:, None]
+        self._near *= stride
+        torch.add(self._near, stride, out=self._far)
         if not level.dense:
-            self._corner &= level.rows - 1
-        return torch.mul(self._axes_per_number, level.scale, out=self._inside).add_(0.5).frac_().unbind()
+            self._near &= level.rows - 1
+            self._far &= level.rows - 1
+        combine = torch.add if level.dense else torch.bitwise_xor
+        x, y, z = self._edges
+        for number, corner in enumerate(self._plane):
+            combine(x[number & 1], y[number >> 1], out=corner)
+        for part, corner in zip(z, self._corner, strict=True):
+            combine(self._plane, part, out=corner)
+        torch.mul(self._axes_per_number[block], level.scale, out=self._inside).add_(0.5).frac_()
+
+    def gather(self, rows: Tensor, into: Tensor) -> None:
+        """Blend the corners' words: a tree of interpolations along z, y and x."""
+        torch.index_select(rows, 0, self._corner_flat, out=self._share_words)
+        for near, far, part in reversed(self._tree):
+            torch.lerp(near, far, part, out=near)
+        into.copy_(self._root)
+
+    def scatter(self, blends: Tensor, rows: Tensor) -> None:
+        """The reverse: the tree from its root, then every corner's share added to its row."""
+        self._root.copy_(blends)
+        for near, far, part in self._tree:
+            torch.mul(near, part, out=far)
+            near -= far
+        rows.scatter_add_(0, self._corner_flat, self._share_words)
 
 
 class _Encode(torch.autograd.Function):
     """The encoding and its gradient with respect to the table (none to the points, no second derivatives).
 
     Level by level, eight one-dimensional gathers and a tree of interpolations; backward runs the tree from
-    its root and scatters in place.  Indices are cheaper to compute again than to keep.
+    its root and scatters in place.  Indices are cheaper to compute again than to keep.  All blocks pass a
+    level before the next is opened: its rows are then still in the cache.
     """
 
     @staticmethod
@@ -193,50 +219,41 @@ class _Encode(torch.autograd.Function):
         ctx.save_for_backward(points)
         ctx.table, ctx.levels, ctx.sink = table, levels, sink
         ctx.ticket = ticket  # alive as long as this graph is, for later calls to find
-        encoded = table.new_empty(len(points), len(levels) * table.shape[1])
-        width = _width(table)
-        words, encoded_words = _words(table, width), _words(encoded, width)
-        for block in _blocks(len(points)):
-            desk = _Desk(points[block], table, len(levels), torch.int32)
-            for level, into in zip(levels, desk.words.chunk(len(levels)), strict=True):
-                weights = desk.locate(level)
-                for number, word in enumerate(into):
-                    rows = words[level.first : level.first + level.rows, number]
-                    torch.index_select(rows, 0, desk.corner, out=desk.share_words)
-                    for (near, far), weight in zip(desk.halves[::-1], weights[::-1], strict=True):
-                        torch.lerp(near, far, weight, out=near)
-                    word.copy_(desk.blend)
-            encoded_words[block] = desk.words.t()
-        return encoded
+        words = _words(table, _width(table))
+        encoded = words.new_empty(len(levels) * words.shape[1], len(points))
+        desk = _Desk(points, table, torch.int32)
+        for level, into in zip(levels, encoded.chunk(len(levels)), strict=True):
+            rows = words[level.first : level.first + level.rows]
+            for block, blends in enumerate(into.split(BLOCK, 1)):
+                desk.locate(level, block)
+                for word, blend in zip(rows.unbind(1), blends, strict=True):
+                    desk.gather(word, blend)
+        return _numbers(encoded.t().contiguous(), _width(table))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (points,) = ctx.saved_tensors
-        upstream = gradients[0].contiguous()
         width = _width(ctx.table)
+        upstream = _words(gradients[0].contiguous(), width).t().contiguous()
         words = _words(ctx.sink.open(ctx.table), width)
-        for block in _blocks(len(points)):
-            desk = _Desk(points[block], ctx.table, len(ctx.levels), torch.int64)  # as scatter_add_ wants it
-            desk.words.copy_(_words(upstream[block], width).t())
-            for level, onto in zip(ctx.levels, desk.words.chunk(len(ctx.levels)), strict=True):
-                weights = desk.locate(level)
-                for number, word in enumerate(onto):
-                    desk.blend.copy_(word)
-                    for (near, far), weight in zip(desk.halves, weights, strict=True):
-                        torch.mul(near, weight, out=far)
-                        near -= far
-                    rows = words[level.first : level.first + level.rows, number]
-                    rows.scatter_add_(0, desk.corner, desk.share_words)
-        return upstream.new_zeros(()), None, None, None, None
-
-
-def _blocks(points: int) -> Iterator[slice]:
-    return (slice(start, start + BLOCK) for start in range(0, points, BLOCK))
+        desk = _Desk(points, ctx.table, torch.int64)
+        for level, onto in zip(ctx.levels, upstream.chunk(len(ctx.levels)), strict=True):
+            rows = words[level.first : level.first + level.rows]
+            for block, blends in enumerate(onto.split(BLOCK, 1)):
+                desk.locate(level, block)
+                for word, blend in zip(rows.unbind(1), blends, strict=True):
+                    desk.scatter(blend, word)
+        return gradients[0].new_zeros(()), None, None, None, None
 
 
 def _words(rows: Tensor, width: int) -> Tensor:
     """[N, M] -> [N, M / 2] complex, the same memory, for words two numbers wide; as it is for one."""
     return rows.view(COMPLEX[rows.dtype]) if width == 2 else rows
+
+
+def _numbers(words: Tensor, width: int) -> Tensor:
+    """The inverse of `_words`."""
+    return torch.view_as_real(words).flatten(1) if width == 2 else words
 
 
 def _width(table: Tensor) -> int:
