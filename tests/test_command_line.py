@@ -88,7 +88,10 @@ def test_a_list_of_prompts_becomes_a_sweep() -> None:
         (["seed"], "seed: settings are written name=value"),
         (["+x=1"], r"\+x=1: settings are neither added nor removed"),
         (["~seed"], "~seed: settings are neither added nor removed"),
-        (["prompts=nope"], "prompts=nope does not exist: choose prompts= one of gallery, paper_fig6, paper_fig8"),
+        (
+            ["prompts=nope"],
+            "prompts=nope does not exist: choose prompts= one of gallery, paper_fig6, paper_fig8",
+        ),
         (["prompts=../train"], "prompts=../train does not exist"),
         (["prompts=paper_fig8", "prompt=a"], "prompt= and prompts= are both given"),
     ],

@@ -14,7 +14,7 @@ BOUNDING_RADIUS = 0.5  # world units; one radius for all kinds, so that framing 
 
 # Columns of a primitive's row.
 SHAPE, CENTER, ROTATION, SIZE, PART, SUBTRACT, BLEND, BOUND, COLUMNS = 0, 1, 4, 13, 17, 18, 19, 20, 21
-ELLIPSOID, BOX, CAPSULE, CYLINDER, TORUS, CONE, PYRAMID = range(7)
+ELLIPSOID, BOX, CAPSULE, TORUS, CONE, PYRAMID = range(6)
 
 MAIN, SHADE, BLACK, WHITE, WOOD, ORANGE, GLASS, CLAY, BLUE, WAFFLE = range(10)
 FIXED_PAINT = {
