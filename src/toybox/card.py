@@ -9,7 +9,7 @@ from src.toybox.world import DEGRADED, OVERHEAD, SHARD, SIZE, TOY_CAMERA
 TIME_ON_2_CORES = {
     "the world": "about 30 minutes",
     "the autoencoder": "about 25 minutes on one core, to 31.9 dB",
-    "the denoiser": "{samples:,} samples, about 100 minutes (40 of them on one core)",
+    "the denoiser": "{samples:,} samples, about 160 minutes (100 of them on one core)",
 }
 
 TEMPLATE = """\
