@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from src.checkpoint import Checkpoint, gather, load_latest, restore, save
 from src.errors import UserError
+from src.log import cut_back
 
 WARM_UP = 100  # steps
 DESCENT = 0.3  # share of the steps
@@ -99,6 +100,8 @@ class Fit:
         """
         recipe, leads = self.recipe, self.team.rank == 0
         saved, losses = time.monotonic(), []
+        if leads:
+            cut_back(self.folder / "loss.jsonl", self.step + 1)
         bar = tqdm(total=recipe.steps, initial=self.step, desc=self.folder.name, disable=not leads)
         while self.step < recipe.steps:
             loss = loss_of_step(self.step)

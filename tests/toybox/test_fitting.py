@@ -50,6 +50,18 @@ def test_it_fits_a_line_and_the_mean_follows(tmp_path: Path) -> None:
     assert logged[1]["loss"] < logged[0]["loss"]
 
 
+def test_no_step_is_logged_twice(tmp_path: Path) -> None:
+    """Oracle: the steps of a fit that was never killed; this one loses 60 steps, one of them logged."""
+    killed = fit(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        killed.run(loss_of(killed.networks, stop_at=60))
+    again = fit(tmp_path)
+    assert again.step == 0
+    again.run(loss_of(again.networks))
+    rows = [json.loads(row)["step"] for row in (tmp_path / "loss.jsonl").read_text().splitlines()]
+    assert rows == [50, 100]
+
+
 def test_a_killed_fit_ends_bit_identical(tmp_path: Path) -> None:
     """Oracle: the checkpoint of a fit that was never killed, tensor by tensor."""
     whole = fit(tmp_path / "whole")
