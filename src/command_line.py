@@ -21,7 +21,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from src.errors import UserError
 
 # Commas, brackets, quotes and equals signs in these are the user's own and no grammar of Hydra's.
-TEXTS = ("prompt", "prompts.negative", "out", "prior.path")
+TEXTS = ("prompt", "prompts.negative", "out", "prior.path", "prior.small_autoencoder")
 KINDS = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
 SEE_HELP = "--help lists every setting"
 

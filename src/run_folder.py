@@ -115,14 +115,21 @@ def open_manifest(
     folder: Path,
     before: Mapping[str, Any],
     resumed_from: int | None,
+    prior: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Begin or continue manifest.json, so that even a sitting that gets killed leaves its mark."""
+    """Begin or continue manifest.json, so that even a sitting that gets killed leaves its mark.
+
+    `prior` says where the prior's files came from (Prior.provenance).
+    """
+    if before.get("prior", prior) != prior:
+        print(f"{folder}: the prior's files are not those used so far: its numbers will differ", flush=True)
     manifest = {
         "prompt": cfg.prompt,
         "preset": cfg.preset,
         "device": str(device),
         "threads": threads,
         **provenance(),
+        "prior": prior,
         "resumed_from_steps": before.get("resumed_from_steps", []),
         "peak_rss_bytes": max(before.get("peak_rss_bytes", 0), peak_rss_bytes()),
         "finished": False,

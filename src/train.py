@@ -17,7 +17,7 @@ from src.door import door
 from src.errors import UserError
 from src.export.video import export, preview, save_preview
 from src.guidance.losses import NFSD, component_norms, surrogate
-from src.guidance.prior import Prior, load_prior
+from src.guidance.prior import Prior, announce, load_prior
 from src.guidance.prompts import PromptBank, unknown_words
 from src.guidance.terms import ScoreTerms, score_terms
 from src.guidance.timesteps import sample_timesteps
@@ -72,7 +72,9 @@ def train(cfg: RunConfig) -> float:
 
     # Nothing can go wrong any more that could have been known; only now is anything on disk replaced.
     run_folder.begin(cfg, folder)
-    manifest = run_folder.open_manifest(cfg, device, threads, folder, manifest, first_step if saved else None)
+    manifest = run_folder.open_manifest(
+        cfg, device, threads, folder, manifest, first_step if saved else None, prior.provenance()
+    )
     log = Log(folder, first_step, cfg.steps, cfg.logging.events_every)
     unet_rows: int = facts["unet_rows"]
     opacity: float = facts.get("opacity", 0.0)
@@ -154,13 +156,15 @@ def train(cfg: RunConfig) -> float:
 
 
 def load_named_prior(cfg: RunConfig, device: torch.device) -> Prior:
-    """Load the prior; where the machine chose one that needs a download, say that another needs none."""
+    """Load the prior and say which it is; where its download fails, say that another needs none."""
     try:
-        return load_prior(cfg.prior, device)
+        prior = load_prior(cfg.prior, device)
     except UserError as error:
         if cfg.preset == "paper":
             raise UserError(f"{error}, or preset=laptop, which needs no download") from error
         raise
+    announce(cfg.prior, prior)
+    return prior
 
 
 def report_on_prompt(cfg: RunConfig, prior: Prior, prompts: PromptBank) -> None:

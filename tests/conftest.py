@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 # Before torch is imported: results and times then do not depend on how many cores the machine lends.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -13,6 +14,7 @@ from jaxtyping import install_import_hook
 
 # Numba compiles these functions itself and cannot see through a checking wrapper: they come before the hook.
 import src.toybox.render  # noqa: F401
+from tests.pretend_hub import PretendHub, build_base, point_client_at
 
 # Every jaxtyping annotation in src is checked against the real tensors while the tests run.
 install_import_hook("src", "beartype.beartype")
@@ -35,3 +37,21 @@ def _whole_floats() -> Iterator[None]:
     """A run flushes denormals in its whole process; the next test shall have them back."""
     yield
     torch.set_flush_denormal(False)
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PretendHub]:
+    """A pretend hub, and this process's client pointed at it with an empty cache."""
+    from huggingface_hub.utils import close_session
+
+    pretend = PretendHub()
+    point_client_at(pretend.url, tmp_path / "cache", monkeypatch)
+    yield pretend
+    close_session()
+    pretend.close()
+
+
+@pytest.fixture(scope="session")
+def base_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model with the settings of Stable Diffusion 2.1-base; read-only for the tests."""
+    return build_base(tmp_path_factory.mktemp("base_model"))

@@ -1,4 +1,4 @@
-"""The files of a latent diffusion model: find them on this disk or on a hub, check and load them."""
+"""The files of a latent diffusion model in the diffusers layout: check and load them."""
 
 import json
 import logging
@@ -11,8 +11,8 @@ import torch
 
 from src.errors import UserError
 
-CHECKOUT = Path(__file__).parents[2]
 WEIGHTS = {"text_encoder": "model", "vae": "diffusion_pytorch_model", "unet": "diffusion_pytorch_model"}
+CONFIGS = [*(f"{part}/config.json" for part in WEIGHTS), "scheduler/scheduler_config.json"]
 REMEDY = "choose prior=toybox (bundled), or prior.path=FOLDER with a model in the diffusers layout"
 
 
@@ -27,41 +27,12 @@ class Parts(NamedTuple):
     known_words: list[str] | None
 
 
-def local_folder(path: str) -> Path:
-    """Return an existing folder; a relative path is looked for here and then in the source checkout."""
-    for folder in (Path(path).expanduser(), CHECKOUT / path):
-        if folder.is_dir():
-            return folder.resolve()
-    raise UserError(f"prior.path={path} is no folder: {REMEDY}")
-
-
-def hub_folder(source: list[str]) -> Path:
-    """Return the local copy of the first hub id that can be had; what the hub's cache lacks is fetched."""
-    from huggingface_hub import snapshot_download
-
-    failures = []
-    for repository in source:
-        for variant in (".fp16", ""):  # half-precision files are half the download
-            try:
-                folder = Path(snapshot_download(repository, allow_patterns=_needed(variant)))
-            except Exception as error:  # the hub client's errors share no narrower base class
-                failures.append(f"{repository} ({_first_line(error)})")
-                break
-            if not _missing(folder):
-                return folder
-        else:
-            failures.append(f"{repository} (lacks {', '.join(_missing(folder))})")
-    if not failures:
-        raise UserError(f"prior.path and prior.source are both empty: {REMEDY}")
-    raise UserError(f"no model could be fetched from prior.source: {'; '.join(failures)}: {REMEDY}")
-
-
 def load_parts(folder: Path, dtype: torch.dtype, device: torch.device) -> Parts:
     """Load the five parts of a folder without touching the network, in `dtype` but for the text encoder.
 
     That one stays in float32: it runs once, and on a CPU half precision would make it slower.
     """
-    missing = _missing(folder)
+    missing = missing_files(folder)
     if missing:
         pickled = any(path.suffix in (".bin", ".ckpt") for path in folder.glob("*/*"))
         hint = " (.bin and .ckpt files can run code when opened and are never loaded)" if pickled else ""
@@ -77,14 +48,14 @@ def load_parts(folder: Path, dtype: torch.dtype, device: torch.device) -> Parts:
         try:
             return kind.from_pretrained(str(folder / part), local_files_only=True, **options)
         except Exception as error:  # a broken file breaks its reader in any way it likes
-            raise _broken(folder, part, _first_line(error)) from error
+            raise _broken(folder, part, first_line(error)) from error
 
     def load_words() -> list[str] | None:
         file = folder / "known_words.json"
         try:
             return [str(word) for word in json.loads(file.read_text("utf-8"))] if file.is_file() else None
         except (OSError, ValueError, TypeError) as error:
-            raise _broken(folder, file.name, _first_line(error)) from error
+            raise _broken(folder, file.name, first_line(error)) from error
 
     def load_model(part: str, kind: Any, **options: Any) -> Any:
         variant = {"variant": "fp16"} if _variant(folder, part) == ".fp16" else {}
@@ -96,7 +67,7 @@ def load_parts(folder: Path, dtype: torch.dtype, device: torch.device) -> Parts:
         except torch.OutOfMemoryError as error:
             raise UserError(f"device={device} has no memory left for the prior's {part}: {REMEDY}") from error
 
-    with _quiet():
+    with quiet():
         return Parts(
             tokenizer=load("tokenizer", CLIPTokenizer),
             text_encoder=load_model("text_encoder", CLIPTextModel).float(),
@@ -111,15 +82,19 @@ def _broken(folder: Path, part: str, reason: str) -> UserError:
     return UserError(f"prior.path={folder}: {part} is broken ({reason}): {REMEDY}")
 
 
-def _needed(variant: str) -> list[str]:
-    weights = [f"{part}/{name}{variant}.safetensors" for part, name in WEIGHTS.items()]
-    return [*weights, *(f"{part}/config.json" for part in WEIGHTS), "scheduler/*.json", "tokenizer/*"]
+def weights_of(variant: str) -> list[str]:
+    """Name the weight files of a precision: "" is the full one, ".fp16" half of it."""
+    return [f"{part}/{name}{variant}.safetensors" for part, name in WEIGHTS.items()]
 
 
-def _missing(folder: Path) -> list[str]:
+def weight_files(folder: Path) -> list[Path]:
+    """Return the weight files that load_parts reads from a complete folder."""
+    return [folder / part / f"{name}{_variant(folder, part)}.safetensors" for part, name in WEIGHTS.items()]
+
+
+def missing_files(folder: Path) -> list[str]:
     """List the files that a complete folder has and this one lacks."""
-    files = [f"{part}/config.json" for part in WEIGHTS] + ["scheduler/scheduler_config.json"]
-    missing = [file for file in files if not (folder / file).is_file()]
+    missing = [file for file in CONFIGS if not (folder / file).is_file()]
     missing += [f"{part}/{WEIGHTS[part]}.safetensors" for part in WEIGHTS if _variant(folder, part) is None]
     tokenizer = {path.name for path in folder.glob("tokenizer/*")}
     if not ("tokenizer.json" in tokenizer or {"vocab.json", "merges.txt"} <= tokenizer):
@@ -135,12 +110,13 @@ def _variant(folder: Path, part: str) -> str | None:
     return None
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return what an error says before it goes into detail."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the libraries' progress bars and advice off the terminal; our own errors say what matters."""
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging

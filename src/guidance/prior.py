@@ -8,6 +8,7 @@ back.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 import torch
@@ -16,8 +17,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from src.errors import UserError
-from src.guidance.loading import REMEDY, hub_folder, load_parts, local_folder
+from src.guidance.loading import REMEDY, load_parts
+from src.guidance.small_autoencoder import REMEDY as SMALL_REMEDY
+from src.guidance.small_autoencoder import load_small_autoencoder
+from src.guidance.source import BASE_NAME, Source, differences, hub_source, local_source
 from src.streams import Stream
+
+LICENCE = (
+    f"{BASE_NAME}'s weights are under a licence of their own, CreativeML Open RAIL++-M: it restricts what "
+    "they, their derivatives and their output may be used for; by using them you accept it"
+)
 
 
 class Precision(StrEnum):
@@ -33,10 +42,13 @@ class Precision(StrEnum):
 class PriorConfig:
     """Which model guides, and where its files are."""
 
-    name: str = "toybox"  # "gaussian" is computed; every other name only labels what is loaded
+    name: str = "toybox"  # "gaussian" is computed, "sd21" fetches nothing else; other names are but labels
     path: str | None = None  # a folder in the diffusers layout; if relative, here or in the source checkout
     source: list[str] = field(default_factory=list)  # hub ids, tried in this order where there is no path
     precision: Precision = Precision.auto
+    small_autoencoder: str | None = (
+        None  # a folder with diffusers' AutoencoderTiny, to use instead of the prior's own
+    )
     latent_size: int | None = None  # side of the latents; timesteps suit one size, so the model must agree
 
 
@@ -46,9 +58,11 @@ class Prior:
     alphas_cumprod: Float64[Tensor, "T"]  # alpha^2 at t = 0 ... 999
     latent_shape: tuple[int, int, int]  # C, h, w
     image_size: int  # side of the square images that the model was made for, in pixels
+    predicts_velocity: bool  # what the UNet says; predict_noise converts it
     max_tokens: int  # of one prompt, begin and end included
     known_words: list[str] | None  # what the model was taught, if it comes with such a list
     device: torch.device
+    sources: dict[str, Source]  # where its files came from, by setting; empty if it is computed
 
     def __init__(
         self,
@@ -58,13 +72,14 @@ class Prior:
         unet: Any,
         scheduler: Any,
         known_words: list[str] | None = None,
+        sources: dict[str, Source] | None = None,
     ) -> None:
         for part in (text_encoder, vae, unet):
             part.eval().requires_grad_(False)
         _check_parts_agree(text_encoder.config, vae.config, unet.config, scheduler.config)
         self._tokenizer, self._text_encoder, self._vae, self._unet = tokenizer, text_encoder, vae, unet
         self._scaling_factor: float = vae.config.scaling_factor
-        self._predicts_velocity = scheduler.config.prediction_type == "v_prediction"
+        self.predicts_velocity = scheduler.config.prediction_type == "v_prediction"
         size: int = unet.config.sample_size
         self.latent_shape = (unet.config.in_channels, size, size)
         self.image_size = size * 2 ** (len(vae.config.block_out_channels) - 1)
@@ -72,6 +87,11 @@ class Prior:
         self.device = _first(unet).device
         self.alphas_cumprod = scheduler.alphas_cumprod.double().to(self.device)
         self.known_words = known_words
+        self.sources = sources or {}
+
+    def provenance(self) -> dict[str, Any]:
+        """Return where the files came from, with revision and sha256, as a run's manifest has it."""
+        return {setting: source.provenance() for setting, source in self.sources.items()}
 
     def count_tokens(self, text: str) -> int:
         """Return how many tokens a text takes, begin and end included."""
@@ -112,7 +132,7 @@ class Prior:
         inside = _first(self._unet).dtype
         output = self._unet(noised.to(inside), t, encoder_hidden_states=text.to(inside)).sample
         output = output.to(noised.dtype)
-        if not self._predicts_velocity:
+        if not self.predicts_velocity:
             return output
         # v = alpha eps - sigma z_0 (Salimans & Ho 2022), hence eps = alpha v + sigma z_t.
         alpha_bar = self.alphas_cumprod[t].view(-1, 1, 1, 1)
@@ -130,8 +150,10 @@ def load_prior(cfg: PriorConfig, device: torch.device | str) -> Prior:
 
         prior = gaussian_prior(size=cfg.latent_size or 16, device=device)
     else:
-        folder = local_folder(cfg.path) if cfg.path is not None else hub_folder(cfg.source)
-        prior = Prior(*load_parts(folder, _dtype(cfg.precision, device), device))
+        source = (
+            local_source(cfg.path) if cfg.path is not None else hub_source(cfg.source, cfg.name == "sd21")
+        )
+        prior = _load(source, cfg, device)
     size = prior.latent_shape[-1]
     if cfg.latent_size not in (None, size):
         raise UserError(
@@ -139,6 +161,54 @@ def load_prior(cfg: PriorConfig, device: torch.device | str) -> Prior:
             f"set prior.latent_size={size} and check that the timesteps suit it"
         )
     return prior
+
+
+def announce(cfg: PriorConfig, prior: Prior) -> None:
+    """Print in one line what guides, and once a process under which licence; nothing of a computed prior."""
+    source = prior.sources.get("prior")
+    if source is None:
+        return
+    revision = f" at revision {source.revision}" if source.revision else ""
+    predicts = "velocity" if prior.predicts_velocity else "epsilon"
+    latents = "x".join(map(str, prior.latent_shape))
+    pixels = f"{prior.image_size}x{prior.image_size}"
+    kind = ""
+    unlike = differences(source.folder) if cfg.name == "sd21" else []
+    if cfg.name == "sd21":
+        kind = f", as {BASE_NAME}"
+    if unlike:
+        kind = f"; not {BASE_NAME}, because {', '.join(unlike)}; its own licence applies"
+    print(
+        f"prior {source.name}{revision}: {predicts} prediction, {latents} latents of {pixels} images{kind}",
+        flush=True,
+    )
+    if source.passed_over:
+        print(f"passed over for it: {'; '.join(source.passed_over)}", flush=True)
+    if cfg.name == "sd21" and not unlike:
+        _print_licence()
+
+
+@cache
+def _print_licence() -> None:
+    print(LICENCE, flush=True)
+
+
+def _load(source: Source, cfg: PriorConfig, device: torch.device) -> Prior:
+    dtype, sources = _dtype(cfg.precision, device), {"prior": source}
+    try:
+        parts = load_parts(source.folder, dtype, device)
+    except UserError as error:
+        if source.revision is None:
+            raise
+        cached = source.folder.parents[1]
+        raise UserError(f"{error}, or delete {cached}, so that {source.name} is fetched anew") from error
+    if cfg.small_autoencoder is not None:
+        sources["small_autoencoder"] = local_source(
+            cfg.small_autoencoder, "prior.small_autoencoder", SMALL_REMEDY
+        )
+        small = load_small_autoencoder(sources["small_autoencoder"].folder, parts.vae.config, dtype, device)
+        parts = parts._replace(vae=small)
+    return Prior(*parts, sources=sources)
 
 
 def _dtype(precision: Precision, device: torch.device) -> torch.dtype:

@@ -1,5 +1,7 @@
 """A latent diffusion model behind the Prior's conventions, against the bare libraries."""
 
+import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,9 +10,10 @@ import pytest
 import torch
 
 from src.errors import UserError
+from src.guidance import prior as prior_module
 from src.guidance.gaussian import gaussian_prior
 from src.guidance.loading import load_parts
-from src.guidance.prior import Precision, Prior, PriorConfig, load_prior
+from src.guidance.prior import Precision, Prior, PriorConfig, announce, load_prior
 from src.streams import Streams
 from tests import oracles
 
@@ -161,8 +164,6 @@ def test_half_precision_stays_inside(
 
 def test_auto_precision_follows_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     """Oracle: bfloat16 where the processor is faster with it, float32 elsewhere; float16 on CUDA."""
-    from src.guidance import prior as module
-
     for capabilities, expected in (
         ({"avx512_bf16": True, "cpu_name": "AMD EPYC"}, torch.bfloat16),
         ({"avx512_bf16": True, "cpu_name": "Intel Xeon"}, torch.float32),
@@ -170,9 +171,9 @@ def test_auto_precision_follows_the_processor(monkeypatch: pytest.MonkeyPatch) -
         ({"avx2": True, "avx512_bf16": False}, torch.float32),
     ):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=capabilities: found)
-        assert module._dtype(Precision.auto, CPU) == expected
-    assert module._dtype(Precision.auto, torch.device("cuda")) == torch.float16
-    assert module._dtype(Precision.float32, torch.device("cuda")) == torch.float32
+        assert prior_module._dtype(Precision.auto, CPU) == expected
+    assert prior_module._dtype(Precision.auto, torch.device("cuda")) == torch.float16
+    assert prior_module._dtype(Precision.float32, torch.device("cuda")) == torch.float32
 
 
 def test_the_text_encoder_can_be_let_go(tiny_folder: Path) -> None:
@@ -241,6 +242,57 @@ def test_a_stated_latent_size_must_be_the_models(tiny_folder: Path) -> None:
     """Oracle: the message names both sizes and the setting."""
     with pytest.raises(UserError, match=r"prior\.latent_size=64.*16x16.*prior\.latent_size=16"):
         load_prior(PriorConfig(path=str(tiny_folder), latent_size=64), "cpu")
+
+
+# --- what is said about a model -----------------------------------------------------------------------------
+
+
+def announced(cfg: PriorConfig, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    announce(cfg, load_prior(cfg, "cpu"))
+    return capsys.readouterr().out.splitlines()
+
+
+def change(folder: Path, file: str, **settings: Any) -> None:
+    config = folder / file
+    config.write_text(json.dumps({**json.loads(config.read_text()), **settings}))
+
+
+def test_the_base_model_comes_with_its_licence_once(
+    base_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Oracle: one line for what it is every time, and the licence's name the first time of a process."""
+    prior_module._print_licence.cache_clear()
+    cfg = PriorConfig(name="sd21", path=str(base_folder))
+    said, licence = announced(cfg, capsys)
+    assert said == (
+        f"prior {base_folder}: epsilon prediction, 4x64x64 latents of 512x512 images, as Stable Diffusion 2.1-base"
+    )
+    assert "CreativeML Open RAIL++-M" in licence
+    assert announced(cfg, capsys) == [said]
+
+
+def test_any_other_model_of_a_folder_is_accepted_and_announced(
+    base_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Oracle: 2.1's velocities and 96x96 latents are named, and used; the base model's licence is not claimed."""
+    prior_module._print_licence.cache_clear()
+    folder = Path(shutil.copytree(base_folder, tmp_path / "sd21-v"))
+    change(folder, "unet/config.json", sample_size=96)
+    change(folder, "scheduler/scheduler_config.json", prediction_type="v_prediction")
+    (said,) = announced(PriorConfig(name="sd21", path=str(folder)), capsys)
+    assert said == (
+        f"prior {folder}: velocity prediction, 4x96x96 latents of 768x768 images; not Stable Diffusion 2.1-base, "
+        "because its scheduler's prediction_type is v_prediction, not epsilon, its unet's sample_size is 96, "
+        "not 64; its own licence applies"
+    )
+
+
+def test_other_priors_are_what_they_are(tiny_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Oracle: no comparison with Stable Diffusion, and not a word of what is computed."""
+    assert announced(PriorConfig(path=str(tiny_folder)), capsys) == [
+        f"prior {tiny_folder}: epsilon prediction, 4x16x16 latents of 64x64 images"
+    ]
+    assert announced(PriorConfig(name="gaussian"), capsys) == []
 
 
 def test_the_closed_form_prior_is_chosen_by_name() -> None:
