@@ -121,7 +121,7 @@ def open_manifest(
 
     `prior` says where the prior's files came from (Prior.provenance).
     """
-    if before.get("prior", prior) != prior:
+    if _digests(before.get("prior", prior)) != _digests(prior):
         print(f"{folder}: the prior's files are not those used so far: its numbers will differ", flush=True)
     manifest = {
         "prompt": cfg.prompt,
@@ -138,6 +138,10 @@ def open_manifest(
         manifest["resumed_from_steps"] = [*manifest["resumed_from_steps"], resumed_from]
     write_manifest(folder, manifest)
     return manifest
+
+
+def _digests(prior: Mapping[str, Any]) -> dict[str, Any]:
+    return {part: source["sha256"] for part, source in prior.items()}
 
 
 def _leaves(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

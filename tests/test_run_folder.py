@@ -4,8 +4,10 @@ import errno
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from src import run_folder
@@ -72,6 +74,22 @@ def test_a_manifest_that_is_broken_is_no_manifest(tmp_path: Path) -> None:
     assert run_folder.read_manifest(tmp_path) == {}
     run_folder.write_manifest(tmp_path, {"a": 1})
     assert run_folder.read_manifest(tmp_path) == {"a": 1}
+
+
+def test_other_files_of_the_prior_are_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Oracle: a line, but not for a first sitting, the same files elsewhere, or a manifest without."""
+    ours = {"model": {"source": "here", "sha256": {"unet": "a"}}}
+    moved = {"model": {"source": "there", "sha256": {"unet": "a"}}}
+    others = {"model": {"source": "here", "sha256": {"unet": "b"}}}
+
+    def begin(before: dict[str, Any]) -> dict[str, Any]:
+        return run_folder.open_manifest(tiny(tmp_path), torch.device("cpu"), 1, tmp_path, before, None, ours)
+
+    for before in ({}, begin({}), {"prior": moved}, {"step": 3}):
+        assert begin(before)["prior"] == ours
+    assert capsys.readouterr().out == ""
+    begin({"prior": others})
+    assert "the prior's files are not those used so far" in capsys.readouterr().out
 
 
 def test_provenance_works_without_git(monkeypatch: pytest.MonkeyPatch) -> None:

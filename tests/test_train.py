@@ -1,5 +1,6 @@
 """Training: the same numbers whatever happens to the process; and a run's folder holds what was promised."""
 
+import hashlib
 import json
 import os
 import signal
@@ -77,6 +78,7 @@ def test_the_folder_holds_what_was_promised(undisturbed: RunConfig) -> None:
         *("turntable.mp4", "turntable.webp", "sheet.png"),
     }
     told = manifest(undisturbed)
+    assert told["prior"] == {}  # it is computed
     assert {"preset", "device", "threads", "versions", "commit", "peak_rss_bytes"} <= set(told)
     assert set(told["seconds"]) == {"render", "encode", "unet", "backward", "optimiser", "rest"}
     assert all(spent > 0 for spent in told["seconds"].values())
@@ -261,6 +263,27 @@ def test_a_prompt_too_long_is_cut_and_said(tmp_path: Path, capsys: pytest.Captur
     assert "prompt is longer than the prior's 77 tokens; cut off: '" in said
     assert "w89" in said
     assert "w60" not in said.split("cut off")[1]
+
+
+def test_what_guides_is_said_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Oracle: the bundled model's folder, printed; and in the manifest, with what hashlib says."""
+    cfg = tiny(tmp_path, "prior=toybox", "prior.latent_size=16", "steps=1", "batch_size=1")
+    train(cfg)
+    line = "prior src/toybox/weights: epsilon prediction, 4x16x16 latents of 64x64 images"
+    assert line in capsys.readouterr().out.splitlines()
+    files = sorted((ROOT / "src/toybox/weights").rglob("*.safetensors"))
+    assert manifest(cfg)["prior"] == {
+        "model": {
+            "source": "src/toybox/weights",
+            "revision": None,
+            "sha256": {
+                file.relative_to(ROOT / "src/toybox/weights").as_posix(): hashlib.sha256(
+                    file.read_bytes()
+                ).hexdigest()
+                for file in files
+            },
+        }
+    }
 
 
 @pytest.mark.gpu

@@ -62,7 +62,7 @@ class Prior:
     max_tokens: int  # of one prompt, begin and end included
     known_words: list[str] | None  # what the model was taught, if it comes with such a list
     device: torch.device
-    sources: dict[str, Source]  # where its files came from, by setting; empty if it is computed
+    sources: dict[str, Source]  # of its files: "model", "small_autoencoder"; empty if computed
 
     def __init__(
         self,
@@ -165,7 +165,7 @@ def load_prior(cfg: PriorConfig, device: torch.device | str) -> Prior:
 
 def announce(cfg: PriorConfig, prior: Prior) -> None:
     """Print in one line what guides, and once a process under which licence; nothing of a computed prior."""
-    source = prior.sources.get("prior")
+    source = prior.sources.get("model")
     if source is None:
         return
     revision = f" at revision {source.revision}" if source.revision else ""
@@ -194,7 +194,7 @@ def _print_licence() -> None:
 
 
 def _load(source: Source, cfg: PriorConfig, device: torch.device) -> Prior:
-    dtype, sources = _dtype(cfg.precision, device), {"prior": source}
+    dtype, sources = _dtype(cfg.precision, device), {"model": source}
     try:
         parts = load_parts(source.folder, dtype, device)
     except UserError as error:

@@ -265,7 +265,8 @@ def test_the_base_model_comes_with_its_licence_once(
     cfg = PriorConfig(name="sd21", path=str(base_folder))
     said, licence = announced(cfg, capsys)
     assert said == (
-        f"prior {base_folder}: epsilon prediction, 4x64x64 latents of 512x512 images, as Stable Diffusion 2.1-base"
+        f"prior {base_folder}: epsilon prediction, 4x64x64 latents of 512x512 images, "
+        "as Stable Diffusion 2.1-base"
     )
     assert "CreativeML Open RAIL++-M" in licence
     assert announced(cfg, capsys) == [said]
@@ -274,16 +275,16 @@ def test_the_base_model_comes_with_its_licence_once(
 def test_any_other_model_of_a_folder_is_accepted_and_announced(
     base_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Oracle: 2.1's velocities and 96x96 latents are named, and used; the base model's licence is not claimed."""
+    """Oracle: 2.1's velocities and 96x96 latents are named; the base model's licence is not claimed."""
     prior_module._print_licence.cache_clear()
     folder = Path(shutil.copytree(base_folder, tmp_path / "sd21-v"))
     change(folder, "unet/config.json", sample_size=96)
     change(folder, "scheduler/scheduler_config.json", prediction_type="v_prediction")
     (said,) = announced(PriorConfig(name="sd21", path=str(folder)), capsys)
     assert said == (
-        f"prior {folder}: velocity prediction, 4x96x96 latents of 768x768 images; not Stable Diffusion 2.1-base, "
-        "because its scheduler's prediction_type is v_prediction, not epsilon, its unet's sample_size is 96, "
-        "not 64; its own licence applies"
+        f"prior {folder}: velocity prediction, 4x96x96 latents of 768x768 images; "
+        "not Stable Diffusion 2.1-base, because its scheduler's prediction_type is v_prediction, not epsilon"
+        ", its unet's sample_size is 96, not 64; its own licence applies"
     )
 
 

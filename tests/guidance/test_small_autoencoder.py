@@ -10,6 +10,7 @@ import torch
 
 from src.errors import UserError
 from src.guidance.prior import Precision, PriorConfig, load_prior
+from src.guidance.small_autoencoder import REMEDY
 from src.streams import Streams
 
 CHANNELS = (8, 8, 8)  # three stages halve the image twice, as the tiny prior's own autoencoder does
@@ -58,7 +59,7 @@ def images(*shape: int) -> torch.Tensor:
 
 
 def test_encode_is_the_small_encoder_without_noise(small_prior: Any, bare: Any) -> None:
-    """Oracle: the bare encoder on [-1, 1]; its latents are the UNet's, unscaled, whatever the stream draws."""
+    """Oracle: the bare encoder on [-1, 1]; its latents are the UNet's, whatever the stream draws."""
     image = images(2, 3, 64, 64)
     with torch.no_grad():
         expected = bare.encode(2 * image - 1).latents
@@ -123,10 +124,10 @@ def test_half_precision_stays_inside(tiny_folder: Path, folder: Path, small_prio
 def test_its_file_is_in_the_manifest(small_prior: Any, folder: Path, tiny_folder: Path) -> None:
     """Oracle: both folders, each with its own files."""
     told = small_prior.provenance()
-    assert told["prior"]["source"] == str(tiny_folder)
+    assert told["model"]["source"] == str(tiny_folder)
     assert told["small_autoencoder"]["source"] == str(folder)
     assert list(told["small_autoencoder"]["sha256"]) == ["diffusion_pytorch_model.safetensors"]
-    assert len(told["prior"]["sha256"]) == 3
+    assert len(told["model"]["sha256"]) == 3
 
 
 # --- folders that will not do -------------------------------------------------------------------------------
@@ -161,9 +162,7 @@ def test_a_bad_folder_is_one_sentence(
         load_with(tiny_folder, copy)
     message = str(caught.value)
     assert message.startswith(f"prior.small_autoencoder={copy} cannot be used (")
-    assert message.endswith(
-        "name a folder with diffusers' AutoencoderTiny (TAESD's format), or leave the setting out"
-    )
+    assert message.endswith(f": {REMEDY}")
     assert "\n" not in message
 
 
