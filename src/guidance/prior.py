@@ -8,12 +8,14 @@ back.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from src.errors import UserError
 from src.guidance.loading import REMEDY, hub_folder, load_parts, local_folder
@@ -38,6 +40,7 @@ class PriorConfig:
     source: list[str] = field(default_factory=list)  # hub ids, tried in this order where there is no path
     precision: Precision = Precision.auto
     latent_size: int | None = None  # side of the latents; timesteps suit one size, so the model must agree
+    checkpoint_encoder: bool = False  # backward computes the encoder's blocks anew: less memory, more time
 
 
 class Prior:
@@ -58,10 +61,16 @@ class Prior:
         unet: Any,
         scheduler: Any,
         known_words: list[str] | None = None,
+        checkpoint_encoder: bool = False,
     ) -> None:
         for part in (text_encoder, vae, unet):
             part.eval().requires_grad_(False)
         _check_parts_agree(text_encoder.config, vae.config, unet.config, scheduler.config)
+        if checkpoint_encoder:
+            # Block by block (Chen et al. 2016): under a single checkpoint backward would hold it all at once.
+            vae.enable_gradient_checkpointing(
+                partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
+            )
         self._tokenizer, self._text_encoder, self._vae, self._unet = tokenizer, text_encoder, vae, unet
         self._scaling_factor: float = vae.config.scaling_factor
         self._predicts_velocity = scheduler.config.prediction_type == "v_prediction"
@@ -131,7 +140,8 @@ def load_prior(cfg: PriorConfig, device: torch.device | str) -> Prior:
         prior = gaussian_prior(size=cfg.latent_size or 16, device=device)
     else:
         folder = local_folder(cfg.path) if cfg.path is not None else hub_folder(cfg.source)
-        prior = Prior(*load_parts(folder, _dtype(cfg.precision, device), device))
+        parts = load_parts(folder, _dtype(cfg.precision, device), device)
+        prior = Prior(*parts, checkpoint_encoder=cfg.checkpoint_encoder)
     size = prior.latent_shape[-1]
     if cfg.latent_size not in (None, size):
         raise UserError(
