@@ -2,7 +2,7 @@
 
 The paper renders at 64x64 and draws t from [20, 980]; after 5,000 of its 25,000 steps it renders at 512x512
 and lowers the largest t to 500 "at the same time" (Noise-Free Score Distillation, Katzir et al. 2023,
-section A.4).
+section 6).
 """
 
 from dataclasses import dataclass

@@ -90,7 +90,7 @@ def test_a_list_of_prompts_becomes_a_sweep() -> None:
         (["~seed"], "~seed: settings are neither added nor removed"),
         (
             ["prompts=nope"],
-            "prompts=nope does not exist: choose prompts= one of gallery, paper_fig6, paper_fig8",
+            "prompts=nope does not exist: choose prompts= one of gallery, paper_fig",
         ),
         (["prompts=../train"], "prompts=../train does not exist"),
         (["prompts=paper_fig8", "prompt=a"], "prompt= and prompts= are both given"),

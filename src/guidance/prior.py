@@ -8,13 +8,14 @@ back.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from src.errors import UserError
 from src.guidance.loading import REMEDY, load_parts
@@ -50,6 +51,9 @@ class PriorConfig:
         None  # a folder with diffusers' AutoencoderTiny, to use instead of the prior's own
     )
     latent_size: int | None = None  # side of the latents; timesteps suit one size, so the model must agree
+    checkpoint_encoder: bool = (
+        False  # backward computes the own encoder's blocks anew: less memory, more time
+    )
 
 
 class Prior:
@@ -73,10 +77,16 @@ class Prior:
         scheduler: Any,
         known_words: list[str] | None = None,
         sources: dict[str, Source] | None = None,
+        checkpoint_encoder: bool = False,
     ) -> None:
         for part in (text_encoder, vae, unet):
             part.eval().requires_grad_(False)
         _check_parts_agree(text_encoder.config, vae.config, unet.config, scheduler.config)
+        if checkpoint_encoder:
+            # Block by block (Chen et al. 2016): under a single checkpoint backward would hold it all at once.
+            vae.enable_gradient_checkpointing(
+                partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
+            )
         self._tokenizer, self._text_encoder, self._vae, self._unet = tokenizer, text_encoder, vae, unet
         self._scaling_factor: float = vae.config.scaling_factor
         self.predicts_velocity = scheduler.config.prediction_type == "v_prediction"
@@ -208,7 +218,9 @@ def _load(source: Source, cfg: PriorConfig, device: torch.device) -> Prior:
         )
         small = load_small_autoencoder(sources["small_autoencoder"].folder, parts.vae.config, dtype, device)
         parts = parts._replace(vae=small)
-    return Prior(*parts, sources=sources)
+    # What a small autoencoder would keep for backward is small as well.
+    checkpoint_encoder = cfg.checkpoint_encoder and cfg.small_autoencoder is None
+    return Prior(*parts, sources=sources, checkpoint_encoder=checkpoint_encoder)
 
 
 def _dtype(precision: Precision, device: torch.device) -> torch.dtype:

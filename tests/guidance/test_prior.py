@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import torch
 
+from src.bench import peak_live_bytes
 from src.errors import UserError
 from src.guidance import prior as prior_module
-from src.guidance.gaussian import gaussian_prior
+from src.guidance.gaussian import GaussianUNet, MeanEncoder, WordTokenizer, gaussian_prior, scaled_linear
 from src.guidance.loading import load_parts
 from src.guidance.prior import Precision, Prior, PriorConfig, announce, load_prior
 from src.streams import Streams
@@ -97,6 +98,62 @@ def test_decode_undoes_the_scaling(tiny_prior: Any, parts: Any) -> None:
     with torch.no_grad():
         expected = (parts.vae.decode(latents / 0.7).sample / 2 + 0.5).clamp(0, 1)
     assert torch.equal(tiny_prior.decode(latents), expected)
+
+
+def around(vae: Any, latent_size: int, **options: bool) -> Prior:
+    """A prior of which only the autoencoder is more than a stand-in."""
+    unet = GaussianUNet(latent_size, 0.5)
+    unet.config.in_channels = vae.config.latent_channels
+    config = SimpleNamespace(prediction_type="epsilon")
+    scheduler = SimpleNamespace(alphas_cumprod=scaled_linear(), config=config)
+    return Prior(WordTokenizer(), MeanEncoder(latent_size, {}), vae, unet, scheduler, **options)
+
+
+def test_checkpointing_the_encoder_changes_nothing(tiny_folder: Path) -> None:
+    """Oracle: latents and the image's gradient without it, in float64: the same sums in the same order."""
+    found = []
+    for checkpointed in (False, True):
+        vae = load_parts(tiny_folder, torch.float64, CPU).vae
+        passes = []
+        vae.encoder.down_blocks[0].register_forward_pre_hook(lambda *_, passes=passes: passes.append(1))
+        image = images(2, 3, 100, 100).double().requires_grad_()
+        prior = around(vae, 16, checkpoint_encoder=checkpointed)
+        latents = prior.encode(image, Streams(0, 0)("vae"))
+        latents.backward(normals(2, 4, 16, 16).double())
+        assert len(passes) == 1 + checkpointed  # forward, and again on the way back
+        found.append((latents, image.grad))
+    for plain, checkpointed in zip(*found, strict=True):
+        torch.testing.assert_close(checkpointed, plain, rtol=1e-12, atol=1e-12)
+
+
+def test_checkpointing_the_encoder_saves_memory() -> None:
+    """Oracle: bytes of tensors alive in encode and backward at Stable Diffusion's size, in half precision:
+    the largest of its five blocks is what remains.  On the meta device, where nothing is computed.
+    """
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+
+    def peak(checkpointed: bool) -> int:
+        with torch.device("meta"):
+            vae = AutoencoderKL(
+                down_block_types=("DownEncoderBlock2D",) * 4,
+                up_block_types=("UpDecoderBlock2D",) * 4,
+                block_out_channels=(128, 256, 512, 512),
+                layers_per_block=2,
+                latent_channels=4,
+            ).half()
+            image = torch.zeros(1, 3, 512, 512, requires_grad=True)
+        prior = around(vae, 64, checkpoint_encoder=checkpointed)
+        return peak_live_bytes(lambda: prior.encode(image, Streams(0, 0)("vae")).sum().backward())
+
+    print(peak(False), peak(True))
+    assert peak(True) < 0.7 * peak(False)
+
+
+def test_checkpointing_is_a_setting(tiny_folder: Path) -> None:
+    """Oracle: the loaded model's own flags: off by default."""
+    for settings, expected in (({}, False), ({"checkpoint_encoder": True}, True)):
+        prior = load_prior(PriorConfig(path=str(tiny_folder), **settings), "cpu")
+        assert prior._vae.encoder.gradient_checkpointing is expected
 
 
 # --- noise prediction ---------------------------------------------------------------------------------------
