@@ -28,7 +28,10 @@ OURS = (
     *("config.yaml", "manifest.json", "metrics.jsonl", "events", CHECKPOINTS, "previews", "previews.png"),
     *("turntable.mp4", "turntable.webp", "sheet.png"),
 )
-PACKAGES = ("torch", "diffusers", "transformers", "numpy", "safetensors", "hydra-core", "nfsd3d")
+PACKAGES = (
+    *("torch", "diffusers", "transformers", "numpy", "safetensors", "hydra-core", "nfsd3d"),
+    *("nerfacc", "tinycudann"),
+)
 
 
 def open_folder(cfg: RunConfig) -> Path:
@@ -122,6 +125,8 @@ def open_manifest(
         "preset": cfg.preset,
         "device": str(device),
         "threads": threads,
+        "render_backend": cfg.render.backend.name,
+        "hash_grid_backend": cfg.field.hash_grid.backend.name,
         **provenance(),
         "resumed_from_steps": before.get("resumed_from_steps", []),
         "peak_rss_bytes": max(before.get("peak_rss_bytes", 0), peak_rss_bytes()),
