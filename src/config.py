@@ -159,7 +159,10 @@ def as_dict(cfg: RunConfig) -> dict[str, Any]:
 
 def identity(cfg: RunConfig) -> dict[str, Any]:
     """Return the settings that make this run this run; two runs with equal ones see the same numbers."""
-    return {name: value for name, value in as_dict(cfg).items() if name not in NOT_IDENTITY}
+    settings = {name: value for name, value in as_dict(cfg).items() if name not in NOT_IDENTITY}
+    # Like the device, these say what computes and not what is computed.
+    del settings["render"]["backend"], settings["field"]["hash_grid"]["backend"]
+    return settings
 
 
 def run_name(cfg: RunConfig) -> str:

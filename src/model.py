@@ -18,8 +18,9 @@ from src.guidance.losses import DistillationLoss
 from src.scene.background import Background
 from src.scene.cameras import Cameras
 from src.scene.field import Field
+from src.scene.hash_grid import HashGridBackend
 from src.scene.occupancy import OccupancyGrid
-from src.scene.rendering import Rendering, render
+from src.scene.rendering import RenderBackend, Rendering, render
 from src.streams import Streams
 
 CHECKPOINTS = "checkpoints"  # inside a run's folder
@@ -88,6 +89,8 @@ def load_run(folder: Path, device: torch.device) -> tuple[RunConfig, Model, int]
     if loaded is None:
         raise UserError(f"run={folder} holds no checkpoint: name a run's folder, as in run=outputs/NAME")
     cfg = config_from_dict(loaded.facts["config"])
+    # What accelerated the run may be missing where it is looked at, and looking goes without.
+    cfg.render.backend, cfg.field.hash_grid.backend = RenderBackend.torch, HashGridBackend.torch
     model = build(cfg, device)
     checkpoint.restore(model.modules(), None, loaded.tensors)
     return cfg, model, loaded.facts["step"]

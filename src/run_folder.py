@@ -28,7 +28,10 @@ OURS = (
     *("config.yaml", "manifest.json", "metrics.jsonl", "events", CHECKPOINTS, "previews", "previews.png"),
     *("turntable.mp4", "turntable.webp", "sheet.png"),
 )
-PACKAGES = ("torch", "diffusers", "transformers", "numpy", "safetensors", "hydra-core", "nfsd3d")
+PACKAGES = (
+    *("torch", "diffusers", "transformers", "numpy", "safetensors", "hydra-core", "nfsd3d"),
+    *("nerfacc", "tinycudann"),
+)
 
 
 def open_folder(cfg: RunConfig) -> Path:
@@ -128,6 +131,8 @@ def open_manifest(
         "preset": cfg.preset,
         "device": str(device),
         "threads": threads,
+        "render_backend": cfg.render.backend.name,
+        "hash_grid_backend": cfg.field.hash_grid.backend.name,
         **provenance(),
         "prior": prior,
         "resumed_from_steps": before.get("resumed_from_steps", []),

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from src import checkpoint, machine, run_folder
+from src import accelerators, checkpoint, machine, run_folder
 from src.checkpoint import Checkpoint
 from src.config import RunConfig, as_dict, identity
 from src.door import door
@@ -52,6 +52,7 @@ def train(cfg: RunConfig) -> float:
             )
             return float(manifest["opacity"])
     threads = machine.set_up(cfg, device, facts)
+    cfg = accelerators.settle(cfg, device, facts)
     seconds = Seconds(device, facts["seconds"])
     print(f"{folder}: {f'continuing at step {first_step}' if saved else 'starting'} on {device}", flush=True)
 

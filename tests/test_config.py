@@ -13,6 +13,9 @@ from src.config import LOSSES, NOT_IDENTITY, RunConfig, as_dict, identity, run_n
 from src.errors import UserError
 from src.guidance.losses import NFSD
 from src.model import config_from_dict
+from src.scene.field import FieldConfig
+from src.scene.hash_grid import HashGridBackend, HashGridConfig
+from src.scene.rendering import RenderBackend, RenderConfig
 from src.schedule import Stage
 from src.toybox.solid import BOUNDING_RADIUS
 from src.toybox.world import FRONT_DEGREES, TOY_CAMERA
@@ -116,10 +119,14 @@ def test_run_names_tell_what_they_should() -> None:
         ({"device": "cpu"}, False),
         ({"out": "elsewhere"}, False),
         ({"fresh": True}, False),
+        ({"render": RenderConfig(backend=RenderBackend.nerfacc)}, False),
+        ({"render": RenderConfig(samples_per_ray=9)}, True),
+        ({"field": FieldConfig(hash_grid=HashGridConfig(backend=HashGridBackend.tcnn))}, False),
+        ({"field": FieldConfig(hash_grid=HashGridConfig(levels=9))}, True),
     ],
 )
 def test_what_makes_another_run(change: dict[str, object], another_run: bool) -> None:
-    """Oracle: the issue: steps, threads, out and fresh stay out of the name's hash."""
+    """Oracle: steps, threads, out, fresh and what computes stay out of the name's hash."""
     before = with_prompt("a cat")
     after = dataclasses.replace(before, **change)
     assert (run_name(before) != run_name(after)) == another_run

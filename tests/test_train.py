@@ -82,6 +82,7 @@ def test_the_folder_holds_what_was_promised(undisturbed: RunConfig) -> None:
     assert {"preset", "device", "threads", "versions", "commit", "peak_rss_bytes"} <= set(told)
     assert set(told["seconds"]) == {"render", "encode", "unet", "backward", "optimiser", "rest"}
     assert all(spent > 0 for spent in told["seconds"].values())
+    assert (told["render_backend"], told["hash_grid_backend"]) == ("torch", "torch")
     assert told["resumed_from_steps"] == []
     assert told["finished"]
     assert len(told["parameters_sha256"]) == 64

@@ -12,7 +12,9 @@ Corner k of a cell is the vertex at cell + (k & 1, k >> 1 & 1, k >> 2 & 1): x is
 
 import math
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 import torch
@@ -28,6 +30,14 @@ PRIMES = (1, 2_654_435_761 - 2**32, 805_459_861)
 COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 
 
+class HashGridBackend(StrEnum):
+    """What computes the encoding; the table is ours in any case."""
+
+    auto = "auto"  # tiny-cuda-nn where a run on CUDA finds it working when it starts; torch everywhere else
+    torch = "torch"
+    tcnn = "tcnn"
+
+
 @dataclass
 class HashGridConfig:
     """Size of the encoding; the defaults are those of instant-ngp and of the closest public config."""
@@ -37,6 +47,7 @@ class HashGridConfig:
     log2_table: int = 19
     base_resolution: int = 16
     max_resolution: int = 4096
+    backend: HashGridBackend = HashGridBackend.auto
 
     def __post_init__(self) -> None:
         for name in ("levels", "features", "base_resolution"):
@@ -271,11 +282,20 @@ class HashGrid(nn.Module):
         self.output_size = cfg.levels * cfg.features
         self._sink = _Sink()
         self._ticket: weakref.ref[Tensor] | None = None
+        self._accelerated: Callable[[Tensor, Tensor], Tensor] | None = None
+        if cfg.backend is HashGridBackend.tcnn:
+            from src.scene.tcnn_encoding import (
+                TcnnEncoding,
+            )  # it is made of our levels, so it cannot come first
+
+            self._accelerated = TcnnEncoding(cfg)
 
     def forward(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n outputs"]:
         """Encode points of the unit cube (half a cell beyond it is harmless); no gradient flows to the
         points.
         """
+        if self._accelerated is not None:
+            return self._accelerated(points, self.table)
         return _Encode.apply(self._shared_ticket(), points, self.table.detach(), self.levels, self._sink)
 
     def _shared_ticket(self) -> Tensor:

@@ -7,7 +7,9 @@ cells survive, and only survivors cost anything.  P = batch * height * width ray
 chunk, listed ray after ray.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -25,12 +27,21 @@ from src.streams import Streams
 CANDIDATES = 2**20
 
 
+class RenderBackend(StrEnum):
+    """What marches along rays and adds up samples."""
+
+    auto = "auto"  # nerfacc where a run on CUDA finds it working when it starts; torch everywhere else
+    torch = "torch"
+    nerfacc = "nerfacc"
+
+
 @dataclass
 class RenderConfig:
     """Bins along the sphere's diameter; survivors evaluated together, which trades memory for speed alone."""
 
     samples_per_ray: int = 512
     chunk_samples: int = 131_072
+    backend: RenderBackend = RenderBackend.auto
 
     def __post_init__(self) -> None:
         for name in ("samples_per_ray", "chunk_samples"):
@@ -100,7 +111,7 @@ def clip_to_sphere(
     return near, torch.maximum(closest + half_chord, near)
 
 
-class _March(NamedTuple):
+class March(NamedTuple):
     """Rays cut into bins: a few numbers per ray; what is made per bin is dropped after each call."""
 
     origins: Float[Tensor, "batch 3"]
@@ -136,13 +147,17 @@ class _March(NamedTuple):
         start, length, x, y, z = (of_bin.view(-1).index_select(0, flat) for of_bin in of_bins)
         return Samples(flat // self.bins, start + 0.5 * length, length, torch.stack([x, y, z], -1))
 
+    def survivors_per_ray(self, rays: slice) -> Int[Tensor, " rays"]:
+        """How many samples survive on each of these rays."""
+        return self.cut(rays)[0].sum(1)
+
     def chunks(self, chunk_samples: int) -> list[slice]:
         """Consecutive ranges of rays with at most `chunk_samples` survivors (or one ray) and `CANDIDATES`
         bins each.
         """
         rays, most_rays = len(self.directions), max(1, CANDIDATES // self.bins)
         blocks = [slice(start, min(start + most_rays, rays)) for start in range(0, rays, most_rays)]
-        total = torch.cat([self.cut(block)[0].sum(1) for block in blocks]).cumsum(0).cpu()
+        total = torch.cat([self.survivors_per_ray(block) for block in blocks]).cumsum(0).cpu()
         chunks, start, done = [], 0, 0
         while start < rays:
             stop = int(torch.searchsorted(total, done + chunk_samples, right=True))
@@ -152,7 +167,7 @@ class _March(NamedTuple):
         return chunks
 
 
-def _composite(
+def composite(
     samples: Samples, density: Tensor, color: Tensor, rays: int, far_plane: Float[Tensor, " rays"]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Foreground [rays, 3], opacity, depth and z-variance [rays] of packed samples."""
@@ -176,6 +191,15 @@ def _composite(
     return foreground, opacity, first_moment + (1 - opacity) * far_plane, spread
 
 
+def _kernels(backend: RenderBackend) -> tuple[type[March], Callable[..., tuple[Tensor, ...]]]:
+    """What marches and what composites."""
+    if backend is not RenderBackend.nerfacc:
+        return March, composite
+    from src.scene import nerfacc_march  # its march is one of ours, so it cannot come first
+
+    return nerfacc_march.NerfaccMarch, nerfacc_march.composite
+
+
 def render(
     field: Volume,
     background: Background,
@@ -196,7 +220,8 @@ def render(
     origins, directions = camera.poses()[:, :, 3], camera.rays().directions.reshape(-1, 3)
     jitter = None if draw is None else draw("jitter").uniform(batch, pixels).view(-1).to(directions)
     solid = background.draw(batch, None if draw is None else draw("background"))
-    march = _March(origins, directions, jitter, pixels, field.radius, cfg.samples_per_ray, occupancy)
+    march_of, add_up = _kernels(cfg.backend)
+    march = march_of(origins, directions, jitter, pixels, field.radius, cfg.samples_per_ray, occupancy)
 
     def shade(rays: slice) -> tuple[Tensor, ...]:
         return shade_samples(rays, march.survivors(rays))
@@ -205,7 +230,7 @@ def render(
         density, color = field(samples.points)
         view = march.view(rays)
         far_plane = (camera.distance + field.radius).index_select(0, view)
-        foreground, opacity, depth, spread = _composite(samples, density, color, len(view), far_plane)
+        foreground, opacity, depth, spread = add_up(samples, density, color, len(view), far_plane)
         behind = background(directions[rays])
         if solid is not None:
             behind = torch.where(solid.chosen[view, None], solid.color[view], behind)
