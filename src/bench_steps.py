@@ -44,8 +44,8 @@ SCALES = {
         "field.hash_grid.levels=4",
         "field.hash_grid.log2_table=12",
         "field.hash_grid.max_resolution=64",
-        "render.samples_per_ray=2048",  # enough for rendering in chunks
-        "render.chunk_samples=32768",
+        "render.samples_per_ray=64",
+        "render.chunk_samples=2048",
     ),
 }
 

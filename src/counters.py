@@ -72,7 +72,7 @@ class Cost:
             max(self.peak_live_bytes, other.peak_live_bytes),
         )
 
-    def __mul__(self, times: float) -> "Cost":
+    def __mul__(self, times: int | float) -> "Cost":
         flops, moved, bare = (
             round(number * times) for number in (self.flops, self.bytes, self.bytes_without_flops)
         )
