@@ -35,7 +35,7 @@ def test_a_small_bench_says_what_the_large_one_would(
         other = sum(by_part[part]["flops"] for part in ("render", "render, backward", "optimiser"))
         assert whole["other_flops_share"] == pytest.approx(other / whole["flops"])
         assert whole["unet_passes"] in (2, 3)
-    # Backward repeats forward, chunk by chunk, and then does twice as much, but for the background's first layer:
+    # Backward repeats forward, chunk by chunk, and does twice as much, but for the background's first layer:
     # nothing asks for the gradient of its nine inputs.  (At step 0 the occupancy is refreshed besides.)
     assert rows[11]["part"] == "render, backward"
     assert rows[11]["flops"] == 3 * rows[7]["flops"] - 2 * 9 * 16 * 32**2

@@ -103,7 +103,7 @@ def test_a_folder_needs_only_its_configuration(tmp_path: Path) -> None:
     replica.write(tmp_path / "model", "tiny")
     for file in (tmp_path / "model").rglob("*.safetensors"):
         file.unlink()
-    cfg = tiny(tmp_path / "run", "prior.name=replica", f"prior.path={tmp_path / 'model'}")
+    cfg = tiny(tmp_path / "run", "prior.name=replica", f"prior.path={tmp_path / 'model'}", "steps=2")
     weightless = weightless_prior(cfg.prior)
     assert weightless.prior.latent_shape == (4, 8, 8)
     assert next(weightless.prior._unet.parameters()).device == torch.device("meta")

@@ -233,7 +233,7 @@ def main(arguments: list[str]) -> None:
         name, _, value = argument.partition("=")
         if name not in ("out", *choices) or not value:
             raise UserError(
-                f"{argument}: src.guidance.replica knows out=FOLDER, scale=full|tiny and layout=new|old"
+                f"{argument}: src.guidance.replica knows out=FOLDER, scale=full|tiny, layout=new|old"
             )
         if name in choices and value not in choices[name]:
             raise UserError(f"{argument} is unknown: choose {name}={' or '.join(choices[name])}")
@@ -242,8 +242,7 @@ def main(arguments: list[str]) -> None:
         raise UserError("out is missing: name a folder to write, as in out=outputs/replica-full")
     folder = Path(settings["out"]).expanduser()
     write(folder, settings["scale"], settings["layout"])
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    print(f"{folder}: {size / 1e6:,.0f} MB; load it with prior.path={folder}")
+    print(f"{folder} is ready: load it with prior.path={folder}")
 
 
 if __name__ == "__main__":
