@@ -1,6 +1,7 @@
 """Times of the parts of a training step beside what they can be measured against: `python -m src.bench`.
 
     python -m src.bench [json=FILE] [peer=FOLDER]
+    python -m src.bench scale=paper [json=FILE] [steps=1]     (src/bench_steps.py)
 
 FOLDER holds nerfstudio, installed without its dependencies (`make bench-peer`).  Times are medians of
 processor time on one thread, which a shared machine disturbs less than time on the wall; compare them within
@@ -17,13 +18,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from weakref import finalize
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
+from src import bench_steps
+from src.counters import LiveBytes
 from src.errors import UserError
 from src.scene.background import Background, BackgroundConfig
 from src.scene.cameras import CameraConfig, sample_cameras
@@ -62,39 +62,6 @@ def median_ms(runs: dict[str, Callable[[], Any]], repeats: int = 5) -> dict[str,
             if repeat:
                 times[name].append((time.process_time() - start) * 1e3)
     return {name: sorted(series)[len(series) // 2] for name, series in times.items()}
-
-
-class LiveBytes(TorchDispatchMode):
-    """Counts bytes of tensors made inside the block and still alive; `peak` is the most at once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = self.peak = 0
-        self._known: set[int] = set()
-
-    def __torch_dispatch__(self, func: Any, kinds: Any, args: Any = (), kwargs: Any = None) -> Any:
-        made = func(*args, **(kwargs or {}))
-        mine = {
-            leaf.untyped_storage()._cdata for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)
-        }
-        for tensor in tree_leaves(made):
-            if isinstance(tensor, Tensor):
-                storage = tensor.untyped_storage()
-                if storage._cdata not in self._known | mine:
-                    self._known.add(storage._cdata)
-                    self.now += storage.nbytes()
-                    self.peak = max(self.peak, self.now)
-                    finalize(storage, self._forget, storage._cdata, storage.nbytes())
-        return made
-
-    def _forget(self, storage: int, size: int) -> None:
-        self._known.discard(storage)
-        self.now -= size
-
-
-def storages(tree: Any) -> list[torch.UntypedStorage]:
-    """The memory behind every tensor in nested arguments or results."""
-    return [leaf.untyped_storage() for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
 
 
 def render_step(
@@ -230,6 +197,9 @@ def memory_row() -> dict[str, Any]:
 def main(arguments: list[str]) -> None:
     """Run everything, print it, and write it to json=FILE if asked."""
     settings = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+    if "scale" in settings:
+        bench_steps.main(settings)
+        return
     unknown = [argument for argument in arguments if argument.split("=", 1)[0] not in ("json", "peer")]
     if unknown or len(settings) < len(arguments):
         raise UserError(f"{' '.join(unknown or arguments)}: src.bench knows json=FILE and peer=FOLDER.")

@@ -33,7 +33,7 @@ from src.schedule import ScheduleConfig
 LOSSES: dict[str, type[DistillationLoss]] = {"nfsd": NFSD, "sds": SDS, "sjc": SJC, "csd": CSD}
 # Settings that do not change which run this is: how long, where and on what it runs, and what
 # it shows meanwhile.
-NOT_IDENTITY = ("steps", "threads", "device", "out", "fresh", "logging", "video")
+NOT_IDENTITY = ("steps", "threads", "device", "out", "fresh", "plan", "plan_tflops", "logging", "video")
 
 
 @dataclass
@@ -102,6 +102,8 @@ class RunConfig:
         None  # the run's folder (in a sweep: the folder of the runs' folders); None: outputs/<name>
     )
     fresh: bool = False  # start over instead of continuing
+    plan: bool = False  # only say what the run would cost: no training, no weights, no GPU
+    plan_tflops: float = 50.0  # TFLOP a second that the plan's hours assume; nobody has measured it
     loss: DistillationLoss = MISSING
     prior: PriorConfig = dataclasses.field(default_factory=PriorConfig)
     prompts: PromptConfig = dataclasses.field(default_factory=PromptConfig)
@@ -127,6 +129,8 @@ class RunConfig:
                 raise UserError(
                     f"{name}={getattr(self, name)} is out of range: choose a whole number from {low} up"
                 )
+        if not 0 < self.plan_tflops < math.inf:
+            raise UserError(f"plan_tflops={self.plan_tflops} is out of range: choose more than 0")
         if self.threads is not None and not 1 <= self.threads <= 1024:
             raise UserError(f"threads={self.threads} is out of range: choose 1 or more")
         for name in ("resolution", "resolution_after"):

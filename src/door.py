@@ -48,6 +48,13 @@ def from_hydra(composed: DictConfig, sweep: bool = False) -> RunConfig:
     return cfg
 
 
+def settings(*arguments: str) -> RunConfig:
+    """Compose settings as the command line would, without running anything."""
+    register()
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return from_hydra(hydra.compose("train", command_line.prepare(list(arguments), CONF)))
+
+
 def door(task: Callable[[RunConfig], float], arguments: list[str]) -> int:
     """Run `task` with the settings that `arguments` name, once or (--multirun) for every combination.
 

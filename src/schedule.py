@@ -58,3 +58,8 @@ class ScheduleConfig:
             return Stage(self.resolution_after, self.t_min, self.t_max_after)
         t_max = self.t_max + (self.t_max_after - self.t_max) * passed / self.anneal_steps
         return Stage(self.resolution_after, self.t_min, round(t_max))
+
+    def stretches(self, first_step: int, steps: int) -> list[range]:
+        """Return the steps from first_step to below `steps`, cut in two where the resolution switches."""
+        switch = min(max(self.switch_step, first_step), steps)
+        return [stretch for stretch in (range(first_step, switch), range(switch, steps)) if stretch]

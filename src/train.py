@@ -1,7 +1,8 @@
 """One prompt becomes a NeRF and a turntable: python -m src.train prompt="a ceramic lion"
 
-The only file that knows the whole story, told in the order in which data flows: prompt, camera, image,
-latents, noise predictions, score terms, gradient, optimiser step; then checkpoint, log and video.
+The only file that knows a whole run: prompt and prior, scene and optimiser, the steps (each told in
+src/step.py, in the order in which data flows), checkpoints, log and video.  With plan=true it only says what
+the run would cost.
 """
 
 import sys
@@ -16,16 +17,15 @@ from src.config import RunConfig, as_dict, identity
 from src.door import door
 from src.errors import UserError
 from src.export.video import export, preview, save_preview
-from src.guidance.losses import NFSD, component_norms, surrogate
+from src.guidance.losses import NFSD, component_norms
 from src.guidance.prior import Prior, announce, load_prior
 from src.guidance.prompts import PromptBank, unknown_words
-from src.guidance.terms import ScoreTerms, score_terms
-from src.guidance.timesteps import sample_timesteps
+from src.guidance.terms import ScoreTerms
 from src.log import Log, Seconds
-from src.model import CHECKPOINTS, Model, build, make_optimizer
-from src.scene.cameras import sample_cameras
-from src.scene.regularizers import regularize
-from src.scene.rendering import render
+from src.model import CHECKPOINTS, build, make_optimizer
+from src.plan import describe_plan, plan
+from src.preflight import describe, preflight
+from src.step import take_step
 from src.streams import Streams
 
 
@@ -34,8 +34,11 @@ def train(cfg: RunConfig) -> float:
 
     Leaves in cfg.out everything a run has to show; returns the last step's mean opacity. Raises UserError
     for what the user can put right, and SystemExit after a signal, with all that was reached saved and
-    exported.
+    exported.  With cfg.plan the run is only priced; 0 is returned and nothing written.
     """
+    if cfg.plan:
+        print(describe_plan(plan(cfg)), flush=True)
+        return 0.0
     # The run: continued if its folder holds one.
     device = machine.choose_device(cfg)
     folder = run_folder.open_folder(cfg)
@@ -61,15 +64,15 @@ def train(cfg: RunConfig) -> float:
     prompts = PromptBank(prior, cfg.prompt, cfg.prompts)
     prior.release_text_encoder()
     report_on_prompt(cfg, prior, prompts)
+    if device.type == "cuda":  # a processor's memory cannot run out in a way that one could catch
+        print(describe(preflight(cfg, prior, prompts, device, first_step)), flush=True)
 
     # The scene and its optimiser.
     model = build(cfg, device)
-    field, background, occupancy = model
     optimizer = make_optimizer(cfg, model)
     run_folder.check_space(folder, model)
     if saved:
         checkpoint.restore(model.modules(), optimizer, saved.tensors)
-    rehearse(cfg, model, prior, prompts, device)
 
     # Nothing can go wrong any more that could have been known; only now is anything on disk replaced.
     run_folder.begin(cfg, folder)
@@ -92,44 +95,20 @@ def train(cfg: RunConfig) -> float:
             if step % cfg.logging.preview_every == 0:
                 save_preview(folder, step, preview(cfg, model, cfg.logging.preview_size))
 
-            stage = cfg.schedule.at(step)
             draw = Streams(cfg.seed, step, device=device)
+            done = take_step(cfg, model, optimizer, prior, prompts, step, draw, seconds)
 
-            # Parameters to image.
-            with seconds("render"):
-                occupancy.update(field, draw("occupancy"), step)
-                camera = sample_cameras(cfg.camera, cfg.batch_size, stage.resolution, draw("camera"))
-                view = render(field, background, occupancy, camera, cfg.render, draw)
-
-            # Image to the gradient of its latents.
-            with seconds("encode"):
-                latents = prior.encode(view.image, draw("vae"))
-            with seconds("unet"):
-                t = sample_timesteps(stage.t_min, stage.t_max, cfg.batch_size, draw("t"))
-                noise = draw("noise").normal(*latents.shape)
-                text = prompts(camera.azimuth, camera.elevation)
-                terms = score_terms(prior, latents, noise, t, text, cfg.loss.needs(t))
-                grad = cfg.loss(terms)  # the whole difference between methods
-
-            # Gradient to parameters.
-            with seconds("backward"):
-                penalty = regularize(cfg.regularizer, view, step, latents[0].numel())
-                (surrogate(latents, grad) + penalty).backward()
-            with seconds("optimiser"):
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
-
-            opacity = float(view.opacity.detach().mean())
-            unet_rows += terms.unet_rows
+            opacity = float(done.view.opacity.detach().mean())
+            unet_rows += done.terms.unet_rows
             numbers = {
-                "t": float(t.double().mean()),
+                "t": float(done.t.double().mean()),
                 "opacity": opacity,
-                "gradient": float(grad.norm()),
-                "penalty": float(penalty.detach()),
-                "latents_std": float(latents.detach().std()),
-                **components(cfg, terms),
+                "gradient": float(done.grad.norm()),
+                "penalty": float(done.penalty.detach()),
+                "latents_std": float(done.latents.detach().std()),
+                **components(cfg, done.terms),
             }
-            log.step(step, stage, numbers, draw.digest())
+            log.step(step, cfg.schedule.at(step), numbers, draw.digest())
             step += 1
             if step % cfg.logging.checkpoint_every == 0 and step < cfg.steps:
                 save(step)
@@ -177,30 +156,6 @@ def report_on_prompt(cfg: RunConfig, prior: Prior, prompts: PromptBank) -> None:
     unknown = unknown_words(cfg.prompt, prior.known_words) if prior.known_words is not None else {}
     for word, near in unknown.items():
         print(f"the prior does not know {word!r}; the nearest words it knows: {', '.join(near)}", flush=True)
-
-
-def rehearse(cfg: RunConfig, model: Model, prior: Prior, prompts: PromptBank, device: torch.device) -> None:
-    """Run the largest step once and forget it: too little GPU memory shows now and not at step 5,000."""
-    if device.type != "cuda":  # a processor's memory cannot run out in a way that one could catch
-        return
-    resolution = max(cfg.schedule.resolution, cfg.schedule.resolution_after)
-    draw = Streams(cfg.seed, 0, device=device)
-    try:
-        camera = sample_cameras(cfg.camera, cfg.batch_size, resolution, draw("camera"))
-        view = render(*model, camera, cfg.render, draw)
-        latents = prior.encode(view.image, draw("vae"))
-        t = torch.full((cfg.batch_size,), cfg.schedule.t_max, device=device)
-        text = prompts(camera.azimuth, camera.elevation)
-        terms = score_terms(prior, latents, draw("noise").normal(*latents.shape), t, text, cfg.loss.needs(t))
-        surrogate(latents, cfg.loss(terms)).backward()
-    except torch.OutOfMemoryError as error:
-        raise UserError(
-            f"device={device} has too little memory for {resolution}x{resolution} pixels: lower "
-            "schedule.resolution_after or render.chunk_samples, or choose preset=laptop"
-        ) from error
-    for module in model:
-        module.zero_grad(set_to_none=True)
-    torch.cuda.empty_cache()
 
 
 def components(cfg: RunConfig, terms: ScoreTerms) -> dict[str, float]:

@@ -2,11 +2,8 @@
 
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
-
-from src import command_line
 from src.config import RunConfig
-from src.door import CONF, from_hydra, register
+from src.door import settings
 
 TINY = [
     "prior=gaussian",
@@ -35,13 +32,6 @@ TINY = [
     "device=cpu",
     "preset=smoke",
 ]
-
-
-def settings(*arguments: str) -> RunConfig:
-    """Compose settings through the door's own steps, without running anything."""
-    register()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return from_hydra(compose("train", command_line.prepare(list(arguments), CONF)))
 
 
 def tiny(out: Path, *arguments: str, prompt: str = "a red cube") -> RunConfig:

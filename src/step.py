@@ -1,0 +1,92 @@
+"""One step of training, told in the order in which data flows.
+
+Camera, rays, image, latents, noise predictions, score terms, gradient, optimiser step.  Training, the
+pre-flight and the benchmark take this same step; `part` says whose time it is.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.optim import Optimizer
+
+from src.config import RunConfig
+from src.guidance.losses import surrogate
+from src.guidance.prior import Prior
+from src.guidance.prompts import PromptBank
+from src.guidance.terms import ScoreTerms, score_terms
+from src.guidance.timesteps import sample_timesteps
+from src.model import Model
+from src.scene.cameras import sample_cameras
+from src.scene.regularizers import regularize
+from src.scene.rendering import Rendering, render
+from src.streams import Streams
+
+Part = Callable[[str], AbstractContextManager[None]]  # one of log.PARTS
+
+
+class Step(NamedTuple):
+    """What a step saw and found; `t` and everything in `terms` has one row per view."""
+
+    view: Rendering
+    t: Int[Tensor, "B"]
+    latents: Float[Tensor, "B C h w"]
+    terms: ScoreTerms
+    grad: Float[Tensor, "B C h w"]
+    penalty: Float[Tensor, ""]
+
+
+def take_step(
+    cfg: RunConfig,
+    model: Model,
+    optimizer: Optimizer,
+    prior: Prior,
+    prompts: PromptBank,
+    step: int,
+    draw: Streams,
+    part: Part,
+    t: Int[Tensor, "B"] | None = None,
+) -> Step:
+    """Take one optimiser step from `draw`'s numbers; `t` given is used instead of the step's own."""
+    stage = cfg.schedule.at(step)
+    field, background, occupancy = model
+
+    # Parameters to image.
+    with part("render"):
+        occupancy.update(field, draw("occupancy"), step)
+        camera = sample_cameras(cfg.camera, cfg.batch_size, stage.resolution, draw("camera"))
+        view = render(field, background, occupancy, camera, cfg.render, draw)
+
+    # Image to the gradient of its latents.
+    with part("encode"):
+        latents = prior.encode(view.image, draw("vae"))
+    with part("unet"):
+        if t is None:
+            t = sample_timesteps(stage.t_min, stage.t_max, cfg.batch_size, draw("t"))
+        noise = draw("noise").normal(*latents.shape)
+        text = prompts(camera.azimuth, camera.elevation)
+        terms = score_terms(prior, latents, noise, t, text, cfg.loss.needs(t))
+        grad = cfg.loss(terms)  # the whole difference between methods
+
+    # Gradient to parameters.
+    with part("backward"):
+        penalty = regularize(cfg.regularizer, view, step, latents[0].numel())
+        (surrogate(latents, grad) + penalty).backward()
+    with part("optimiser"):
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    return Step(view, t, latents, terms, grad, penalty)
+
+
+def most_rows(cfg: RunConfig, t_min: int, t_max: int) -> Int[Tensor, ""]:
+    """Return a timestep of t_min ... t_max for which the loss asks the UNet for the most rows."""
+    every = torch.arange(t_min, t_max + 1)
+    return every[rows_at(cfg, every).argmax()]
+
+
+def rows_at(cfg: RunConfig, t: Int[Tensor, "N"]) -> Int[Tensor, "N"]:
+    """Return how many rows the loss asks the UNet for at each of these timesteps."""
+    return torch.stack([mask.long() for mask in cfg.loss.needs(t).values()]).sum(0)
