@@ -54,6 +54,8 @@ def _choose(
     """A backend, and in brackets what there is to say about it."""
     setting, name = accelerator.setting, accelerator.name
     wanted = used if used and asked == "auto" else asked
+    if wanted == "auto" and device.type != "cuda":  # nothing to look for, and nothing to say
+        wanted = "torch"
     problem = ""
     if wanted != "torch":
         try:

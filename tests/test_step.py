@@ -123,7 +123,7 @@ def cameras(batch: int, resolution: int) -> Cameras:
     return Cameras(*(angle.double() for angle in drawn[:4]), resolution, resolution)
 
 
-# --- the step as src/train.py takes it ----------------------------------------------------------------------
+# --- the step as src/step.py takes it -----------------------------------------------------------------------
 
 
 @dataclass
@@ -143,7 +143,7 @@ def gradients_of(model: Model) -> dict[str, Tensor]:
 def fast_step(
     networks: Networks, loss: DistillationLoss, t: Tensor, resolution: int
 ) -> tuple[Step, ScoreTerms]:
-    """src/train.py's loop, with t given."""
+    """src/step.py's step, with t and the cameras given in float64."""
     prior = Prior(**vars(networks))
     prompts = PromptBank(prior, "a ceramic lion", PromptConfig())
     model, draw = scene(), Streams(SEED, STEP)
