@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from src.config import RunConfig
-from src.counters import Cost, Tally
+from src.counters import Cost, FusedAttention, Tally
 from src.errors import UserError
 from src.guidance import replica
 from src.guidance.gaussian import gaussian_prior, scaled_linear
@@ -161,7 +161,7 @@ def guidance_costs(cfg: RunConfig, weightless: Weightless, steps: range, mean_ro
         cfg.batch_size, 3, stage.resolution, stage.resolution, device="meta", requires_grad=True
     )
     text = torch.empty(1, *weightless.text_shape, device="meta")
-    with Tally() as tally:
+    with FusedAttention(), Tally() as tally:
         tally.charge("encode")
         latents = prior.encode(image, Streams(cfg.seed, 0)("vae"))
         for rows in (1, most):
@@ -234,8 +234,8 @@ def describe_plan(found: Plan) -> str:
         for part, cost in stretch.costs.items():
             by_part[part] = by_part.get(part, 0.0) + cost.flops * stretch.steps / 1e12
     lines.append(
-        f"whole run: {rows:,} UNet passes; {total.flops / 1e12:,.0f} TFLOP ("
-        + "; ".join(f"{part} {tflop:,.0f}" for part, tflop in by_part.items() if tflop)
+        f"whole run: {rows:,} UNet passes; {total.flops / 1e12:,.1f} TFLOP ("
+        + "; ".join(f"{part} {tflop:,.1f}" for part, tflop in by_part.items() if tflop)
         + f"); {total.bytes / 1e12:,.1f} TB moved"
     )
     lines.append(
