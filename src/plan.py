@@ -32,8 +32,8 @@ from src.step import most_rows, rows_at
 from src.streams import Streams
 
 SCENE_COPIES = 3  # the parameters and Adam's two moments
-# What a pixel's maps and gradients take, whatever the size of a chunk (src.bench checks it).
-PIXEL_BYTES = 100
+# What a pixel's maps and gradients take, whatever the size of a chunk (tests/test_step_memory.py checks it).
+PIXEL_BYTES = 300
 
 
 class Weightless(NamedTuple):

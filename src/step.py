@@ -29,7 +29,7 @@ Part = Callable[[str], AbstractContextManager[None]]  # one of log.PARTS
 
 
 class Step(NamedTuple):
-    """What a step saw and found; `t` and everything in `terms` has one row per view."""
+    """What a step saw and found, without graph; `t` and everything in `terms` has one row per view."""
 
     view: Rendering
     t: Int[Tensor, "B"]
@@ -74,11 +74,15 @@ def take_step(
     # Gradient to parameters.
     with part("backward"):
         penalty = regularize(cfg.regularizer, view, step, latents[0].numel())
-        (surrogate(latents, grad) + penalty).backward()
+        total = surrogate(latents, grad) + penalty
+        # Maps that no gradient flows to (depth, most of the time) let go of their graph: while they held it,
+        # backward would keep their part of every chunk that it computes again, 24 bytes a sample.
+        view = Rendering(*(map_.detach() for map_ in view))
+        total.backward()
     with part("optimiser"):
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-    return Step(view, t, latents, terms, grad, penalty)
+    return Step(view, t, latents.detach(), terms, grad, penalty.detach())
 
 
 def most_rows(cfg: RunConfig, t_min: int, t_max: int) -> Int[Tensor, ""]:

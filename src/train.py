@@ -98,14 +98,14 @@ def train(cfg: RunConfig) -> float:
             draw = Streams(cfg.seed, step, device=device)
             done = take_step(cfg, model, optimizer, prior, prompts, step, draw, seconds)
 
-            opacity = float(done.view.opacity.detach().mean())
+            opacity = float(done.view.opacity.mean())
             unet_rows += done.terms.unet_rows
             numbers = {
                 "t": float(done.t.double().mean()),
                 "opacity": opacity,
                 "gradient": float(done.grad.norm()),
-                "penalty": float(done.penalty.detach()),
-                "latents_std": float(done.latents.detach().std()),
+                "penalty": float(done.penalty),
+                "latents_std": float(done.latents.std()),
                 **components(cfg, done.terms),
             }
             log.step(step, cfg.schedule.at(step), numbers, draw.digest())
