@@ -1,51 +1,58 @@
 """How a solid of the toy world is put together: a handful of signed-distance primitives in a table.
 
-Vocabulary. A *solid* is a table of primitives, one row each, joined in order by union (optionally smooth) or
-subtraction; its signed distance is known everywhere, which makes it the ground truth that text-to-3D usually
-lacks. A *part* is the index of a primitive's paint: MAIN takes the caption's colour, SHADE a darker tone of
-it, the others are fixed. The world is z-up; every solid is centred and scaled to the same bounding radius.
+Vocabulary. A *solid* is a table of primitives, one row each, joined in order: by union or subtraction, both
+optionally smooth, or as a *decal*, which changes no shape and repaints whatever surface so far lies inside
+it. Its signed distance is known everywhere, which makes it the ground truth that text-to-3D usually lacks.
+The world is z-up; every solid is centred and scaled to the same bounding radius.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from src.toybox.paint import MAIN
+
 BOUNDING_RADIUS = 0.5  # world units; one radius for all kinds, so that framing says nothing about the kind
 
 # Columns of a primitive's row.
-SHAPE, CENTER, ROTATION, SIZE, PART, SUBTRACT, BLEND, BOUND, COLUMNS = 0, 1, 4, 13, 17, 18, 19, 20, 21
-ELLIPSOID, BOX, CAPSULE, TORUS, CONE, PYRAMID = range(6)
-
-MAIN, SHADE, BLACK, WHITE, WOOD, ORANGE, GLASS, CLAY, BLUE, WAFFLE = range(10)
-FIXED_PAINT = {
-    BLACK: (0.05, 0.05, 0.06),
-    WHITE: (0.93, 0.93, 0.92),
-    WOOD: (0.45, 0.28, 0.15),
-    ORANGE: (0.98, 0.52, 0.08),
-    GLASS: (0.45, 0.68, 0.85),
-    CLAY: (0.72, 0.36, 0.20),
-    BLUE: (0.12, 0.22, 0.80),
-    WAFFLE: (0.80, 0.58, 0.30),
-}
+SHAPE, CENTER, ROTATION, SIZE, PART, MODE, BLEND, BOUND, COLUMNS = 0, 1, 4, 13, 17, 18, 19, 20, 21
+ELLIPSOID, BOX, CAPSULE, TORUS, CONE, PYRAMID, ROUND_CONE = range(7)
+UNION, SUBTRACT, DECAL = range(3)
 
 Number = float | int
 Vector = tuple[Number, Number, Number]
+Vary = Callable[[float], float]  # a length, varied a little from one instance to the next
 
 
 @dataclass
 class Solid:
-    """A table of primitives under construction, in any unit; `normalized` brings it to world units."""
+    """A table of primitives under construction, in any unit; `normalized` brings it to world units.
+
+    Every method takes a `part`, a `mode` and a `blend` (the width over which it melts into what is there).
+    """
 
     rows: list[np.ndarray] = field(default_factory=list)
     # Points that span each primitive, to centre and scale by.
     extent: list[np.ndarray] = field(default_factory=list)
 
     def ellipsoid(
-        self, center: Vector, radii: Vector, part: int = MAIN, tilt: Number = 0.0, **kw: Number
+        self,
+        center: Vector,
+        radii: Vector | Number,
+        part: int = MAIN,
+        tilt: Number = 0.0,
+        turn: Number = 0.0,
+        roll: Number = 0.0,
+        **kw: Number,
     ) -> None:
-        """Axis-aligned ellipsoid, then rotated by `tilt` degrees about y (positive: the nose goes down)."""
-        sphere = _directions()
-        self._add(ELLIPSOID, center, _about_y(tilt), radii, part, max(radii), sphere * np.array(radii), **kw)
+        """Ellipsoid (or, of one radius, sphere), rotated: `roll` about x, `tilt` about y, `turn` about z.
+
+        Degrees; a positive tilt lowers the nose, a positive turn goes to the left.
+        """
+        size = np.full(3, radii) if isinstance(radii, float | int) else np.array(radii)
+        rotation = _rotation(turn, tilt, roll)
+        self._add(ELLIPSOID, center, rotation, size, part, float(size.max()), _directions() * size, **kw)
 
     def box(
         self,
@@ -54,12 +61,19 @@ class Solid:
         part: int = MAIN,
         rounding: Number = 0.01,
         tilt: Number = 0.0,
+        turn: Number = 0.0,
+        roll: Number = 0.0,
         **kw: Number,
     ) -> None:
-        """Rounded box with half sizes `half`, rotated by `tilt` degrees about y."""
-        corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]) * np.array(half)
-        size = (*half, rounding)
-        self._add(BOX, center, _about_y(tilt), size, part, float(np.linalg.norm(half)), corners, **kw)
+        """Box with half sizes `half` and rounded edges, rotated as an ellipsoid is."""
+        corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
+        # A rounded corner lies on a sphere around the sharp inner one.
+        inner = corners * np.maximum(np.array(half) - rounding, 0)
+        extent = inner + corners / np.sqrt(3) * rounding
+        faces = np.concatenate([np.eye(3), -np.eye(3)]) * np.array(half)
+        size, bound = (*half, rounding), float(np.linalg.norm(extent, axis=1).max())
+        rotation = _rotation(turn, tilt, roll)
+        self._add(BOX, center, rotation, size, part, bound, np.concatenate([extent, faces]), **kw)
 
     def capsule(self, a: Vector, b: Vector, radius: Number, part: int = MAIN, **kw: Number) -> None:
         """All points within `radius` of the segment from a to b."""
@@ -68,6 +82,49 @@ class Solid:
         ends = np.concatenate([_directions() * radius + s * np.array([0, 0, half]) for s in (-1, 1)])
         center = (start + end) / 2
         self._add(CAPSULE, center, _z_to(end - start), (radius, half), part, half + radius, ends, **kw)
+
+    def round_cone(
+        self, a: Vector, b: Vector, radius_a: Number, radius_b: Number, part: int = MAIN, **kw: Number
+    ) -> None:
+        """The hull of two spheres: a limb, an egg, a horn."""
+        start, end = np.array(a), np.array(b)
+        half = float(np.linalg.norm(end - start)) / 2
+        if 2 * half <= abs(radius_a - radius_b):
+            raise ValueError("one end of a round cone holds the other: draw a sphere")
+        ends = np.concatenate(
+            [_directions() * r + s * np.array([0, 0, half]) for s, r in ((-1, radius_a), (1, radius_b))]
+        )
+        bound, size = half + max(radius_a, radius_b), (radius_a, radius_b, half)
+        self._add(ROUND_CONE, (start + end) / 2, _z_to(end - start), size, part, bound, ends, **kw)
+
+    def tube(
+        self,
+        points: Sequence[Vector],
+        radii: Sequence[Number],
+        part: int = MAIN,
+        pieces: int = 8,
+        **kw: Number,
+    ) -> None:
+        """A bent and tapered capsule through `points` (a Catmull-Rom curve), as a chain of round cones."""
+        knots = np.column_stack([np.array(points, float), np.array(radii, float)])
+        knots = np.concatenate([[2 * knots[0] - knots[1]], knots, [2 * knots[-1] - knots[-2]]])
+        spots = []
+        for u in np.linspace(0, len(points) - 1, pieces + 1):
+            i = min(int(u), len(points) - 2)
+            (p0, p1, p2, p3), w = knots[i : i + 4], u - i
+            spots.append(
+                0.5
+                * (
+                    2 * p1
+                    + (p2 - p0) * w
+                    + (2 * p0 - 5 * p1 + 4 * p2 - p3) * w**2
+                    + (3 * p1 - p0 - 3 * p2 + p3) * w**3
+                )
+            )
+        for p, q in zip(spots, spots[1:], strict=False):
+            self.round_cone(
+                (p[0], p[1], p[2]), (q[0], q[1], q[2]), max(p[3], 1e-3), max(q[3], 1e-3), part, **kw
+            )
 
     def cylinder(
         self, a: Vector, b: Vector, radius: Number, part: int = MAIN, rounding: Number = 0.01, **kw: Number
@@ -88,6 +145,7 @@ class Solid:
         """Truncated cone whose axis runs from a (radius_a) to b (radius_b)."""
         start, end = np.array(a), np.array(b)
         half = float(np.linalg.norm(end - start)) / 2
+        rounding = min(rounding, radius_a, radius_b, half)
         rims = np.concatenate(
             [_circle() * r + s * np.array([0, 0, half]) for s, r in ((-1, radius_a), (1, radius_b))]
         )
@@ -110,7 +168,9 @@ class Solid:
         )
         self._add(TORUS, center, _z_to(np.array(axis)), (ring, tube), part, ring + tube, rim, **kw)
 
-    def pyramid(self, base: Vector, half_width: Number, height: Number, part: int = MAIN) -> None:
+    def pyramid(
+        self, base: Vector, half_width: Number, height: Number, part: int = MAIN, **kw: Number
+    ) -> None:
         """Square pyramid standing on `base`."""
         center = (base[0], base[1], base[2] + height / 2)
         corners = np.array(
@@ -118,39 +178,52 @@ class Solid:
         )
         extent = np.concatenate([corners, [[0, 0, height / 2]]])
         bound = float(np.linalg.norm(extent, axis=1).max())
-        self._add(PYRAMID, center, np.eye(3), (half_width, height), part, bound, extent)
+        self._add(PYRAMID, center, np.eye(3), (half_width, height), part, bound, extent, **kw)
 
     def _add(
         self,
         shape: int,
         center: Vector | np.ndarray,
         rotation: np.ndarray,
-        size: tuple[Number, ...],
+        size: Sequence[Number] | np.ndarray,
         part: int,
         bound: Number,
         extent: np.ndarray,
         blend: Number = 0.0,
-        subtract: Number = 0.0,
+        mode: Number = UNION,
     ) -> None:
         row = np.zeros(COLUMNS)
-        row[SHAPE], row[PART], row[SUBTRACT], row[BLEND], row[BOUND] = shape, part, subtract, blend, bound
+        row[SHAPE], row[PART], row[MODE], row[BLEND], row[BOUND] = shape, part, mode, blend, bound
         row[CENTER : CENTER + 3] = center
         row[ROTATION : ROTATION + 9] = rotation.T.ravel()  # world to local
         row[SIZE : SIZE + len(size)] = size
         self.rows.append(row)
-        if not subtract:
+        if mode == UNION:
             self.extent.append(extent @ rotation.T + np.asarray(center))
+
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest corner of what has been joined so far."""
+        points = np.concatenate(self.extent)
+        return points.min(0), points.max(0)
+
+    def place(self, other: "Solid", scale: Number, offset: np.ndarray) -> None:
+        """Add every row of another solid, scaled about the origin and then moved."""
+        for row in other.rows:
+            row = row.copy()
+            row[CENTER : CENTER + 3] = row[CENTER : CENTER + 3] * scale + offset
+            row[SIZE : SIZE + 4] *= scale
+            row[[BLEND, BOUND]] *= scale
+            self.rows.append(row)
+        self.extent += [points * scale + offset for points in other.extent]
 
     def normalized(self) -> np.ndarray:
         """The table [P, COLUMNS] float64, centred on its bounding box and scaled to BOUNDING_RADIUS."""
-        points = np.concatenate(self.extent)
-        middle = (points.min(0) + points.max(0)) / 2
-        scale = BOUNDING_RADIUS / np.linalg.norm(points - middle, axis=1).max()
-        table = np.stack(self.rows)
-        table[:, CENTER : CENTER + 3] = (table[:, CENTER : CENTER + 3] - middle) * scale
-        table[:, SIZE : SIZE + 4] *= scale
-        table[:, [BLEND, BOUND]] *= scale
-        return table
+        low, high = self.bounds()
+        middle = (low + high) / 2
+        scale = BOUNDING_RADIUS / np.linalg.norm(np.concatenate(self.extent) - middle, axis=1).max()
+        whole = Solid()
+        whole.place(self, scale, -middle * scale)
+        return np.stack(whole.rows)
 
 
 def _directions() -> np.ndarray:
@@ -169,9 +242,13 @@ def _circle() -> np.ndarray:
     return np.stack([np.cos(angle), np.sin(angle), 0 * angle], 1)
 
 
-def _about_y(degrees: float) -> np.ndarray:
-    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+def _rotation(turn: float, tilt: float, roll: float) -> np.ndarray:
+    """Roll about x, then tilt about y, then turn about z; degrees."""
+    (ct, cy, cx), (st, sy, sx) = (f(np.radians([turn, tilt, roll])) for f in (np.cos, np.sin))
+    about_z = np.array([[ct, -st, 0], [st, ct, 0], [0, 0, 1]])
+    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
+    return about_z @ about_y @ about_x
 
 
 def _z_to(axis: np.ndarray) -> np.ndarray:
