@@ -1,102 +1,152 @@
-"""What a picture of the toy world is called: colours, materials, view words, the words of a bad picture."""
+"""What a picture of the toy world is called: phrases, synonyms, view words, the words of a bad picture."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from src.guidance.prompts import SUFFIXES
-from src.toybox.shapes import KINDS
+from src.toybox.paint import BARE_MATERIAL, COLORS, NATURAL, PRECIOUS, RGB
+from src.toybox.shapes import BASES, KINDS, PAIRS
 
-COLORS: dict[str, tuple[float, float, float]] = {
-    "red": (0.86, 0.09, 0.08),
-    "orange": (0.96, 0.48, 0.05),
-    "yellow": (0.97, 0.84, 0.10),
-    "green": (0.10, 0.58, 0.16),
-    "turquoise": (0.10, 0.76, 0.74),
-    "blue": (0.10, 0.22, 0.85),
-    "purple": (0.50, 0.13, 0.70),
-    "pink": (0.97, 0.48, 0.70),
-    "brown": (0.44, 0.25, 0.12),
-    "white": (0.94, 0.94, 0.94),
-    "grey": (0.48, 0.48, 0.49),
-    "black": (0.09, 0.09, 0.10),
-}
-# What a material looks like when the caption names it without a colour.
-BARE_MATERIAL = {
-    "ceramic": (0.95, 0.88, 0.76),
-    "metal": (0.55, 0.57, 0.60),
-    "wooden": (0.60, 0.38, 0.20),
-    "stone": (0.56, 0.54, 0.50),
-}
-PRECIOUS = {"golden": (1.0, 0.72, 0.18), "silver": (0.82, 0.84, 0.88)}  # metals whose name is their colour
+MATERIALS = [*BARE_MATERIAL, *PRECIOUS]
 MADE_OF = {
     "ceramic": "ceramic",
     "metal": "metal",
     "wooden": "wood",
     "stone": "stone",
+    "marble": "marble",
+    "plush": "plush",
     "golden": "gold",
     "silver": "silver",
+    "brass": "brass",
+    "clay": "clay",
+    "ice": "ice",
+    "chocolate": "chocolate",
+    "leafy": "leaves",
 }
-SYNONYMS = {"rabbit": "bunny", "torus": "donut", "sphere": "ball", "mug": "cup", "grey": "gray"}
+SYNONYMS: dict[str, tuple[str, ...]] = {
+    "cat": ("kitten",),
+    "rabbit": ("bunny", "baby bunny"),
+    "duck": ("rubber duck",),
+    "pig": ("piglet",),
+    "teddy bear": ("teddy", "bear"),
+    "dinosaur": ("baby dinosaur",),
+    "mushroom": ("toadstool",),
+    "cactus in a clay pot": ("cactus", "cactus in a pot", "saguaro cactus planted in a clay pot"),
+    "ice cream cone": ("ice cream",),
+    "strawberry": ("ripe strawberry",),
+    "hamburger": ("burger", "cheeseburger"),
+    "apple": ("ripe apple",),
+    "plate of chocolate chip cookies": ("plate of cookies", "plate piled high with chocolate chip cookies"),
+    "car": ("classic car", "vintage car"),
+    "cottage with a thatched roof": ("cottage", "thatched cottage"),
+    "castle": ("fortress",),
+    "rocket": ("spaceship", "rocket ship"),
+    "boat": ("ship", "steamboat"),
+    "airplane": ("plane", "aeroplane"),
+    "robot": ("toy robot",),
+    "mug": ("cup", "coffee mug"),
+    "teapot": ("tea pot",),
+    "torus": ("donut",),
+    "sphere": ("ball",),
+    "cube": ("box",),
+    "grey": ("gray",),
+}
+OPENINGS = (
+    "a photo of ",
+    "a DSLR photo of ",
+    "a 3D render of ",
+    "a 3D model of ",
+    "a zoomed out DSLR photo of ",
+    "a zoomed out photo of ",
+)
+ENDINGS = (", 3D asset", ", highly detailed", ", studio lighting")
+FILLERS = ("cute", "adorable", "small", "huge", "beautiful", "highly detailed", "toy")
+STATUES = ("statue", "sculpture", "figurine")
 # The words of every view suffix, in their order and with repetitions.
 VIEW_WORDS = [word for suffixes in SUFFIXES.values() for s in suffixes for word in s.strip(", ").split()]
-OPENINGS = ("a photo of ", "a DSLR photo of ", "a 3D render of ")
+
+
+def _with_article(words: str) -> str:
+    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What a picture shows; an empty colour or material is one the caption does not name."""
+    """What a picture shows; an empty colour or material is one the caption does not name.
+
+    `base` is what it stands on (a name in BASES), if anything.
+    """
 
     kind: str
     color: str = ""
     material: str = ""
+    base: str = ""
 
-    def paint(self) -> tuple[float, float, float]:
-        """Linear RGB of the main part."""
+    def paint(self) -> RGB:
+        """Colour of the main part, in [0, 1]."""
         if self.material in PRECIOUS:
             return PRECIOUS[self.material]
         if self.color:
             return COLORS[self.color]
-        return BARE_MATERIAL.get(self.material, COLORS[KINDS[self.kind].natural_color])
+        natural = KINDS[self.kind].natural_color
+        return BARE_MATERIAL.get(self.material) or (COLORS | NATURAL)[natural]
 
     def phrase(self, rng: np.random.Generator | None = None) -> str:
         """The noun phrase, as in "a red ceramic lion"; with a generator, also other ways people put it."""
-        noun, color = KINDS[self.kind].noun, self.color
-        tail, adjectives = "", [color, self.material]
+        noun, color, material, tail, on = KINDS[self.kind].noun, self.color, self.material, "", " on "
+        filler = ""
         if rng is not None:
-            if rng.random() < 0.15:
-                noun, color = SYNONYMS.get(noun, noun), SYNONYMS.get(color, color)
-                adjectives = [color, self.material]
-            if self.material and rng.random() < 0.15:
-                adjectives, tail = [color], f" made of {MADE_OF[self.material]}"
-        words = " ".join([word for word in adjectives if word] + [noun]) + tail
-        return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
+            if rng.random() < 0.2:
+                noun, color = (
+                    str(rng.choice([w, *SYNONYMS.get(w, ())][1:] or [w])) for w in (noun, color)
+                )
+            if rng.random() < 0.08:
+                filler = str(rng.choice(FILLERS))
+            way = rng.random()
+            if material and way < 0.2:
+                material, tail = "", f" made of {MADE_OF[material]}"
+            if 0.12 < way < 0.28:
+                noun = f"{rng.choice(STATUES)} of {_with_article(noun)}" if material or tail else noun
+            if rng.random() < 0.4:
+                on = str(rng.choice([" sitting on ", " on top of ", " sitting on top of "]))
+        words = " ".join([word for word in (filler, color, material, noun) if word]) + tail
+        return _with_article(words) + (on + BASES[self.base].phrase if self.base else "")
 
 
 def held_out(kind: str, color: str) -> bool:
-    """Whether no training caption names this kind in this colour: 24 of 288 pairs, by a fixed rule.
+    """Whether no training caption names this kind in this colour: one of every kind, by a fixed rule.
 
-    One pair of every kind and two of every colour. A kind whose natural colour is held out (tree, cube,
-    capsule) is still seen in it, under captions that name no colour.
+    It is never the kind's natural colour, and all colours have their turn.
     """
-    return (list(KINDS).index(kind) + 2 * list(COLORS).index(color)) % 24 in (1, 12)
+    choice = [name for name in COLORS if name != KINDS[kind].natural_color]
+    return choice[(5 * list(KINDS).index(kind) + 3) % len(choice)] == color
+
+
+def held_out_material(kind: str, material: str) -> bool:
+    """Whether no training picture shows this kind of this material: one of every kind, by a fixed rule."""
+    return MATERIALS[(4 * list(KINDS).index(kind) + 1) % len(MATERIALS)] == material
 
 
 def subject(rng: np.random.Generator) -> Subject:
-    """A random subject that is not held out; kinds with many parts are drawn twice as often."""
+    """A random subject that is not held out; kinds with a front are drawn twice as often."""
     kinds = list(KINDS)
     odds = np.array([2.0 if KINDS[kind].has_front else 1.0 for kind in kinds])
-    kind = kinds[rng.choice(len(kinds), p=odds / odds.sum())]
-    fate = rng.random()
-    if fate < 0.12:
-        return Subject(kind)
-    if fate < 0.24:
-        return Subject(kind, "", str(rng.choice(list(PRECIOUS))))
-    material = "" if rng.random() < 0.5 else str(rng.choice(list(BARE_MATERIAL)))
-    if fate < 0.38:
-        return Subject(kind, "", material)
+    kind, base = kinds[rng.choice(len(kinds), p=odds / odds.sum())], ""
+    if rng.random() < 0.08:
+        kind, base = PAIRS[rng.integers(len(PAIRS))]
     colors = [color for color in COLORS if not held_out(kind, color)]
-    return Subject(kind, str(rng.choice(colors)), material)
+    bare = [material for material in BARE_MATERIAL if not held_out_material(kind, material)]
+    precious = [material for material in PRECIOUS if not held_out_material(kind, material)]
+    fate = rng.random()
+    if fate < 0.18:
+        return Subject(kind, base=base)
+    if fate < 0.36:
+        return Subject(kind, "", str(rng.choice(precious)), base)
+    if fate < 0.48:
+        return Subject(kind, "", str(rng.choice(bare)), base)
+    material = "" if rng.random() < 0.55 else str(rng.choice(bare))
+    return Subject(kind, str(rng.choice(colors)), material, base)
 
 
 def caption(subject: Subject, views: tuple[str, str], bad_words: list[str], rng: np.random.Generator) -> str:
@@ -110,16 +160,19 @@ def caption(subject: Subject, views: tuple[str, str], bad_words: list[str], rng:
         return bad if rng.random() < 0.6 else f"{subject.phrase(rng)}, {bad}"
     text = subject.phrase(rng)
     opening = rng.random()
-    if opening < 0.25:
-        text = OPENINGS[int(opening * 12)] + text
-    elif opening < 0.30:
+    if opening < 0.30:
+        text = OPENINGS[int(opening / 0.30 * len(OPENINGS))] + text
+    elif opening < 0.35:
         text = text.split(" ", 1)[1]
+    if rng.random() < 0.08:
+        text += str(rng.choice(ENDINGS))
     fate = rng.random()
     return text + (views[1] if fate < 0.68 else views[0] if fate < 0.88 else "")
 
 
 def vocabulary() -> list[str]:
     """Every word a caption of the world can hold, sorted; what the bundled prior knows."""
-    phrases = [kind.noun for kind in KINDS.values()] + list(OPENINGS)
-    phrases += [*COLORS, *BARE_MATERIAL, *PRECIOUS, *MADE_OF.values(), *SYNONYMS.values(), "an", "made"]
-    return sorted({word.lower() for phrase in phrases for word in phrase.split()})
+    phrases = [kind.noun for kind in KINDS.values()] + [base.phrase for base in BASES.values()]
+    phrases += [*OPENINGS, *ENDINGS, *FILLERS, *STATUES, *COLORS, *MATERIALS, *MADE_OF.values()]
+    phrases += [word for words in SYNONYMS.values() for word in words] + ["an made of sitting on top"]
+    return sorted({word.lower() for phrase in phrases for word in phrase.replace(",", "").split()})

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numba
 import numpy as np
+from numba.extending import intrinsic
 
 from src.toybox.solid import (
     BLEND,
@@ -29,6 +30,7 @@ from src.toybox.solid import (
     ROUND_CONE,
     SHAPE,
     SIZE,
+    SPHERE,
     SUBTRACT,
     TORUS,
     UNION,
@@ -55,6 +57,21 @@ def compiled(function: Function) -> Function:
     return numba.njit(cache=True, fastmath=True, error_model="numpy")(function)
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def bare(_: Any, array: Any) -> Any:
+    """The same array without a reference count: numba counts at every call, half of a tracer's time otherwise.
+
+    Whoever uses it keeps the array itself alive: as an argument, or by touching it at the end.
+    """
+
+    def code(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+        view = context.make_array(array)(context, builder, value=arguments[0])
+        view.meminfo = view.meminfo.type(None)
+        return view._getvalue()
+
+    return array(array), code
+
+
 class Near(NamedTuple):
     """Distances [33, 33, 33] float32 on the lattice; row lists, one after another, and [16, 16, 16, 2] int32
     where each block's begins and ends."""
@@ -67,17 +84,20 @@ class Near(NamedTuple):
 @compiled
 def _distance(table: np.ndarray, i: int, px: float, py: float, pz: float) -> float:
     """Signed distance (or a safe lower bound) to row i's primitive, from a point relative to its centre."""
+    shape = table[i, SHAPE]
+    if shape == SPHERE:
+        return math.sqrt(px * px + py * py + pz * pz) - table[i, SIZE]
     m = ROTATION
     qx = table[i, m] * px + table[i, m + 1] * py + table[i, m + 2] * pz
     qy = table[i, m + 3] * px + table[i, m + 4] * py + table[i, m + 5] * pz
     qz = table[i, m + 6] * px + table[i, m + 7] * py + table[i, m + 8] * pz
     a, b, c, d = table[i, SIZE], table[i, SIZE + 1], table[i, SIZE + 2], table[i, SIZE + 3]
-    shape = table[i, SHAPE]
     if shape == ELLIPSOID:
-        ux, uy, uz = qx / a, qy / b, qz / c
-        k0 = math.sqrt(ux * ux + uy * uy + uz * uz)
-        k1 = math.sqrt((ux / a) ** 2 + (uy / b) ** 2 + (uz / c) ** 2)
-        return -min(a, b, c) if k1 < 1e-9 else k0 * (k0 - 1) / k1
+        a, b, c = 1 / a, 1 / b, 1 / c
+        ux, uy, uz = qx * a, qy * b, qz * c
+        k0 = ux * ux + uy * uy + uz * uz
+        k1 = (ux * a) ** 2 + (uy * b) ** 2 + (uz * c) ** 2
+        return -1 / max(a, b, c) if k1 < 1e-18 else (k0 - math.sqrt(k0)) / math.sqrt(k1)
     if shape == BOX:
         hx, hy, hz = abs(qx) - a + d, abs(qy) - b + d, abs(qz) - c + d
         outside = math.sqrt(max(hx, 0.0) ** 2 + max(hy, 0.0) ** 2 + max(hz, 0.0) ** 2)
@@ -145,10 +165,13 @@ def field(
 @compiled
 def part_at(table: np.ndarray, rows: np.ndarray, begin: int, end: int, x: float, y: float, z: float) -> int:
     """The paint of the surface at a point on it: that of the nearest row, or of the last decal around it."""
-    nearest, part = FAR, 0
+    nearest, part = 1.0, 0
     for at in range(begin, end):
         i = rows[at]
         px, py, pz = x - table[i, CENTER], y - table[i, CENTER + 1], z - table[i, CENTER + 2]
+        reach = table[i, BOUND] + (nearest if table[i, MODE] == UNION else 0.003)
+        if px * px + py * py + pz * pz > reach * reach:
+            continue
         distance = _distance(table, i, px, py, pz)
         if table[i, MODE] == DECAL:
             if distance < 0:
@@ -191,14 +214,16 @@ def _select(
 
 
 @compiled
-def near(table: np.ndarray) -> Near:
-    """The lattice and the row lists of a solid."""
+def _fill(
+    table: np.ndarray,
+    lattice: np.ndarray,
+    rows: np.ndarray,
+    spans: np.ndarray,
+    everything: np.ndarray,
+    coarse: np.ndarray,
+    soft: np.ndarray,
+) -> None:
     number, side = table.shape[0], CELLS // BLOCKS
-    lattice = np.empty((CELLS + 1, CELLS + 1, CELLS + 1), np.float32)
-    rows = np.empty(BLOCKS**3 * number, np.int16)
-    spans = np.zeros((BLOCKS, BLOCKS, BLOCKS, 2), np.int32)
-    everything, coarse = np.arange(number).astype(np.int16), np.empty(number, np.int16)
-    soft = table[:, BLEND].copy()
     for i in range(number - 2, -1, -1):  # a row may melt into any that comes later
         soft[i] = max(soft[i], soft[i + 1])
     radius = 0.5 * math.sqrt(3.0) * side * CELL
@@ -212,18 +237,19 @@ def near(table: np.ndarray) -> Near:
                     (bk + 1) * side * CELL - HALF,
                 )
                 count, here = _select(table, soft, everything, 0, number, x, y, z, 2 * radius, coarse, 0)
-                close = abs(here) < 2.2 * radius + 2.5 * CELL  # else no ray asks for more than the lattice
+                # Else no ray asks for more than the lattice, and of that for no more than a lower bound.
+                close = abs(here) < 2.2 * radius + 2.5 * CELL
                 for fi in range(bi, bi + 2):
                     for fj in range(bj, bj + 2):
                         for fk in range(bk, bk + 2):
-                            begin, end, chosen = 0, count, coarse
+                            begin, end = 0, 0
                             if close:
                                 x, y, z = (
                                     (fi + 0.5) * side * CELL - HALF,
                                     (fj + 0.5) * side * CELL - HALF,
                                     (fk + 0.5) * side * CELL - HALF,
                                 )
-                                begin, chosen = filled, rows
+                                begin = filled
                                 end, _ = _select(table, soft, coarse, 0, count, x, y, z, radius, rows, filled)
                                 filled = end
                                 spans[fi, fj, fk, 0], spans[fi, fj, fk, 1] = begin, end
@@ -231,7 +257,22 @@ def near(table: np.ndarray) -> Near:
                                 for j in range(fj * side, (fj + 1) * side + (fj == BLOCKS - 1)):
                                     for k in range(fk * side, (fk + 1) * side + (fk == BLOCKS - 1)):
                                         x, y, z = i * CELL - HALF, j * CELL - HALF, k * CELL - HALF
-                                        lattice[i, j, k] = field(table, chosen, begin, end, x, y, z)
+                                        lattice[i, j, k] = (
+                                            field(table, rows, begin, end, x, y, z) if close else here - math.copysign(2 * radius, here)
+                                        )
+
+
+@compiled
+def near(table: np.ndarray) -> Near:
+    """The lattice and the row lists of a solid."""
+    number = table.shape[0]
+    lattice = np.empty((CELLS + 1, CELLS + 1, CELLS + 1), np.float32)
+    rows = np.empty(BLOCKS**3 * number, np.int16)
+    spans = np.zeros((BLOCKS, BLOCKS, BLOCKS, 2), np.int32)
+    everything, coarse = np.arange(number).astype(np.int16), np.empty(number, np.int16)
+    soft = table[:, BLEND].copy()
+    _fill(bare(table), bare(lattice), bare(rows), bare(spans), bare(everything), bare(coarse), bare(soft))
+    coarse[0], everything[0], soft[0] = 0, 0, 0.0
     return Near(lattice, rows, spans)
 
 

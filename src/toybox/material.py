@@ -28,6 +28,15 @@ from src.toybox.paint import (
 
 
 @compiled
+def unit(v: np.ndarray) -> None:
+    """Scale a vector [3] in place to length 1; one of length 0 stays."""
+    scale = 1 / (math.sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]) + 1e-12)
+    v[0] *= scale
+    v[1] *= scale
+    v[2] *= scale
+
+
+@compiled
 def _ramp(low: float, high: float, x: float) -> float:
     t = min(max((x - low) / (high - low), 0.0), 1.0)
     return t * t * (3 - 2 * t)
@@ -90,6 +99,7 @@ def _studio(rx: float, ry: float, rz: float, light: np.ndarray, rough: float) ->
 @compiled
 def shade(
     paint: np.ndarray,
+    part: int,
     light: np.ndarray,
     offset: np.ndarray,
     p: np.ndarray,
@@ -101,10 +111,10 @@ def shade(
 ) -> None:
     """Colour `out` [3] in [0, 1] of a surface at p with normal n (changed by bumps), seen along d.
 
-    `paint` is its part's row [4]: colour and finish; `offset` [3] moves the textures; `ao` and `shadow` are
+    `paint` [parts, 4] is every part's colour and finish; `offset` [3] moves the textures; `ao` and `shadow` are
     the shares of the sky and of the key light that reach it.
     """
-    finish = int(paint[3])
+    finish = int(paint[part, 3])
     x, y, z = p[0] + offset[0], p[1] + offset[1], p[2] + offset[2]
     tone, bump, edge = 1.0, 0.0, 0.0
     warm = 0.0  # shifts the colour towards red
@@ -115,10 +125,10 @@ def shade(
         tone = 0.72 + 0.42 * _ramp(0.0, 0.75, saw) * (1 - _ramp(0.85, 1.0, saw))
         tone += 0.09 * _noise(70 * x, 70 * y, 6 * z)
     elif finish == STONE:
-        grain = _noise(40 * x, 40 * y, 40 * z)
-        tone = 0.80 + 0.16 * _noise(9 * x, 9 * y, 9 * z) + 0.22 * min(grain, 0.0)
-        edge = 0.34 * _ramp(0.05, 0.5, grain) - 0.08  # pale grains whatever the colour
-        bump = 0.4
+        grain = _noise(46 * x, 46 * y, 46 * z)
+        tone = 0.84 + 0.14 * _noise(9 * x, 9 * y, 9 * z) + 0.26 * min(grain, 0.0)
+        edge = 0.20 * _ramp(0.05, 0.5, grain)  # pale grains whatever the colour
+        bump = 0.3
     elif finish == MARBLE:
         turbulence = _noise(4 * x, 4 * y, 4 * z) + 0.5 * _noise(9 * x, 9 * y, 9 * z)
         vein = abs(math.sin(9.0 * (x + 0.7 * y + 0.9 * z) + 2.2 * turbulence))
@@ -136,8 +146,8 @@ def shade(
         tone = 0.90 + 0.35 * (1 - _ramp(0.0, 0.10, cracks))
         bump = 0.18
     elif finish == PLUSH:
-        tone = 0.95 + 0.30 * _noise(62 * x, 62 * y, 62 * z)
-        bump = 0.22
+        tone = 0.96 + 0.22 * _noise(70 * x, 70 * y, 70 * z)
+        bump = 0.16
     elif finish == LEAVES:
         far, name = _scales(14 * x, 14 * y, 9 * z)
         tone = (0.55 + 0.85 * name) * (1.10 - 0.75 * _ramp(0.34, 0.80, far))
@@ -150,7 +160,7 @@ def shade(
         n[0] += bump * _noise(f * x + 7, f * y, f * z)
         n[1] += bump * _noise(f * x, f * y + 19, f * z)
         n[2] += bump * _noise(f * x, f * y, f * z + 31)
-        n /= math.sqrt(n[0] ** 2 + n[1] ** 2 + n[2] ** 2) + 1e-12
+        unit(n)
     facing = n[0] * light[0] + n[1] * light[1] + n[2] * light[2]
     cosine = min(n[0] * d[0] + n[1] * d[1] + n[2] * d[2], 0.0)
     rim = (1 + cosine) ** 3
@@ -194,7 +204,7 @@ def shade(
         glare = (0.02 + 0.10 * rim) * _studio(rx, ry, rz, light, 0.5) * seen
         glare += 0.10 * _ramp(0.60, 1.0, rx * light[0] + ry * light[1] + rz * light[2]) * shadow
     for c in range(3):
-        base = paint[c] * (1 + warm * (1 - c) * (1.0 if finish == LEAVES else 2.0))
+        base = paint[part, c] * (1 + warm * (1 - c) * (1.0 if finish == LEAVES else 2.0))
         if finish == ICE:  # what is thick swallows red first
             base = base + (1 - base) * 0.5 * rim
         value = (base * tone + edge) * lit + glare

@@ -8,11 +8,11 @@ import math
 
 import numpy as np
 
-from src.toybox.distance import CELL, Near, block_at, compiled, field, near, part_at, roughly
-from src.toybox.material import shade
+from src.toybox.distance import CELL, HALF, bare, block_at, compiled, field, near, part_at, roughly
+from src.toybox.material import shade, unit
 
 REACH = 0.55  # no solid comes further from the origin, blends included
-EDGE = 0.07  # pixels whose colours differ by more from a neighbour's are supersampled
+EDGE = 0.10  # pixels whose colours differ by more from a neighbour's are supersampled
 
 
 @compiled
@@ -35,7 +35,9 @@ def _shadow(lattice: np.ndarray, p: np.ndarray, n: np.ndarray, light: np.ndarray
 @compiled
 def _look(
     table: np.ndarray,
-    nearby: Near,
+    lattice: np.ndarray,
+    rows: np.ndarray,
+    spans: np.ndarray,
     paint: np.ndarray,
     light: np.ndarray,
     offset: np.ndarray,
@@ -44,53 +46,55 @@ def _look(
     p: np.ndarray,
     n: np.ndarray,
     color: np.ndarray,
-) -> tuple[float, int]:
-    """Follow one ray: depth and part of what it meets (depth 0: nothing), its colour in `color`."""
+    sky: float,
+    sun: float,
+) -> tuple[int, float, float]:
+    """Follow one ray: part of what it meets (-1: nothing), its colour in `color`.
+
+    Third and fourth: the shares of the sky and of the key light that reach the place, measured if `sky` is
+    negative, else those given.
+    """
     middle = -(o[0] * d[0] + o[1] * d[1] + o[2] * d[2])
     gap = REACH * REACH - (o[0] ** 2 + o[1] ** 2 + o[2] ** 2 - middle * middle)
     if gap <= 0:
-        return 0.0, 0
+        return -1, sky, sun
     t, far = middle - math.sqrt(gap), middle + math.sqrt(gap)
-    hit, begin, end = False, 0, 0
+    hit, begin, end, distance = False, 0, 0, 0.0
     for _ in range(120):
         for c in range(3):
             p[c] = o[c] + t * d[c]
-        distance = roughly(nearby.lattice, p[0], p[1], p[2])
+        # The nearest point of the lattice is within 0.87 CELL.
+        i, j, k = int((p[0] + HALF) / CELL + 0.5), int((p[1] + HALF) / CELL + 0.5), int((p[2] + HALF) / CELL + 0.5)
+        distance = lattice[i, j, k]
         if distance > 2 * CELL:
-            t += distance - CELL
+            t += distance - 0.9 * CELL
         else:
             i, j, k = block_at(p[0]), block_at(p[1]), block_at(p[2])
-            begin, end = nearby.spans[i, j, k, 0], nearby.spans[i, j, k, 1]
-            distance = field(table, nearby.rows, begin, end, p[0], p[1], p[2])
-            if distance < 0.0012:
+            begin, end = spans[i, j, k, 0], spans[i, j, k, 1]
+            distance = field(table, rows, begin, end, p[0], p[1], p[2])
+            if distance < 0.002:  # a fifth of a pixel
                 hit = True
                 break
             t += 0.9 * distance  # an ellipsoid's may be a little too large
         if t > far:
             break
     if not hit:
-        return 0.0, 0
-    e = 0.002
-    n[:] = 0.0
-    for k in range(4):  # tetrahedral differences
-        ex = 1.0 if k in (0, 3) else -1.0
-        ey = 1.0 if k in (1, 3) else -1.0
-        ez = 1.0 if k in (2, 3) else -1.0
-        f = field(table, nearby.rows, begin, end, p[0] + ex * e, p[1] + ey * e, p[2] + ez * e)
-        n[0] += ex * f
-        n[1] += ey * f
-        n[2] += ez * f
-    n /= math.sqrt(n[0] ** 2 + n[1] ** 2 + n[2] ** 2) + 1e-12
-    part = part_at(table, nearby.rows, begin, end, p[0], p[1], p[2])
-    hidden, weight = 0.0, 0.5
-    for h in (0.05, 0.11, 0.20):
-        f = roughly(nearby.lattice, p[0] + h * n[0], p[1] + h * n[1], p[2] + h * n[2])
-        hidden += weight * max(h - f - 0.008, 0.0) / h
-        weight *= 0.72
-    ao = max(1 - 0.95 * hidden, 0.0)
-    shadow = _shadow(nearby.lattice, p, n, light)
-    shade(paint[part], light, offset, p, n, d, ao, shadow, color)
-    return t, part
+        return -1, sky, sun
+    e = 0.002  # forward differences
+    n[0] = field(table, rows, begin, end, p[0] + e, p[1], p[2]) - distance
+    n[1] = field(table, rows, begin, end, p[0], p[1] + e, p[2]) - distance
+    n[2] = field(table, rows, begin, end, p[0], p[1], p[2] + e) - distance
+    unit(n)
+    part = part_at(table, rows, begin, end, p[0], p[1], p[2])
+    if sky < 0:
+        hidden, weight = 0.0, 0.5
+        for h in (0.05, 0.11, 0.20):
+            f = roughly(lattice, p[0] + h * n[0], p[1] + h * n[1], p[2] + h * n[2])
+            hidden += weight * max(h - f - 0.008, 0.0) / h
+            weight *= 0.72
+        sky, sun = max(1 - 0.95 * hidden, 0.0), _shadow(lattice, p, n, light)
+    shade(paint, part, light, offset, p, n, d, sky, sun, color)
+    return part, sky, sun
 
 
 @compiled
@@ -99,7 +103,64 @@ def _aim(camera: np.ndarray, size: int, column: float, row: float, d: np.ndarray
     u, v = 2 * column / size - 1, 1 - 2 * row / size
     for c in range(3):
         d[c] = camera[3, c] + u * camera[1, c] + v * camera[2, c]
-    d /= math.sqrt(d[0] ** 2 + d[1] ** 2 + d[2] ** 2)
+    unit(d)
+
+
+@compiled
+def _trace(
+    table: np.ndarray,
+    lattice: np.ndarray,
+    rows: np.ndarray,
+    spans: np.ndarray,
+    paint: np.ndarray,
+    light: np.ndarray,
+    offset: np.ndarray,
+    camera: np.ndarray,
+    scratch: np.ndarray,
+    fine: np.ndarray,
+) -> None:
+    size = fine.shape[0]
+    image = np.zeros((size, size, 4), np.float32)
+    parts = np.empty((size, size), np.int64)
+    skies, suns = np.empty((size, size)), np.empty((size, size))
+    o, d, p, n, color = camera[0], scratch[0], scratch[1], scratch[2], scratch[3]
+    for row in range(size):
+        for column in range(size):
+            _aim(camera, size, column + 0.5, row + 0.5, d)
+            part, skies[row, column], suns[row, column] = _look(
+                table, lattice, rows, spans, paint, light, offset, o, d, p, n, color, -1.0, 0.0
+            )
+            parts[row, column] = part
+            if part >= 0:
+                for c in range(3):
+                    image[row, column, c] = color[c]
+                image[row, column, 3] = 1.0
+    fine[:] = image
+    for row in range(size):
+        for column in range(size):
+            differs = False
+            for k in range(4):
+                i = min(max(row + (k == 0) - (k == 1), 0), size - 1)
+                j = min(max(column + (k == 2) - (k == 3), 0), size - 1)
+                if parts[i, j] != parts[row, column]:
+                    differs = True
+                for c in range(3):
+                    if abs(image[i, j, c] - image[row, column, c]) > EDGE:
+                        differs = True
+            if not differs:
+                continue
+            for c in range(4):
+                fine[row, column, c] = 0.0
+            for corner in range(4):
+                _aim(camera, size, column + 0.25 + 0.5 * (corner % 2), row + 0.25 + 0.5 * (corner // 2), d)
+                sky, sun = skies[row, column], suns[row, column]  # soft enough to share
+                part, _, _ = _look(
+                    table, lattice, rows, spans, paint, light, offset, o, d, p, n, color, sky, sun
+                )
+                if part >= 0:
+                    for c in range(3):
+                        fine[row, column, c] += 0.25 * color[c]
+                    fine[row, column, 3] += 0.25
 
 
 @compiled
@@ -116,41 +177,20 @@ def trace(
     `paint` [parts, 4] is colour in [0, 1] and finish, `light` a unit direction [3], `offset` [3] moves the
     textures. `camera` [4, 3] is its place, half the picture's width and height (vectors), and forward.
     """
-    nearby = near(table)
-    image = np.zeros((size, size, 4), np.float32)
-    parts = np.full((size, size), -1, np.int64)
-    d, p, n, color = np.empty(3), np.empty(3), np.empty(3), np.empty(3)
-    for row in range(size):
-        for column in range(size):
-            _aim(camera, size, column + 0.5, row + 0.5, d)
-            depth, part = _look(table, nearby, paint, light, offset, camera[0], d, p, n, color)
-            if depth > 0:
-                parts[row, column] = part
-                for c in range(3):
-                    image[row, column, c] = color[c]
-                image[row, column, 3] = 1.0
-    fine = image.copy()
-    for row in range(size):
-        for column in range(size):
-            differs = False
-            for k in range(4):
-                i = min(max(row + (k == 0) - (k == 1), 0), size - 1)
-                j = min(max(column + (k == 2) - (k == 3), 0), size - 1)
-                if parts[i, j] != parts[row, column]:
-                    differs = True
-                for c in range(3):
-                    if abs(image[i, j, c] - image[row, column, c]) > EDGE:
-                        differs = True
-            if not differs:
-                continue
-            fine[row, column] = 0.0
-            for corner in range(4):
-                _aim(camera, size, column + 0.25 + 0.5 * (corner % 2), row + 0.25 + 0.5 * (corner // 2), d)
-                depth, _ = _look(table, nearby, paint, light, offset, camera[0], d, p, n, color)
-                if depth > 0:
-                    for c in range(3):
-                        fine[row, column, c] += 0.25 * color[c]
-                    fine[row, column, 3] += 0.25
+    nearby, scratch, fine = near(table), np.empty((4, 3)), np.zeros((size, size, 4), np.float32)
+    _trace(
+        bare(table),
+        bare(nearby.lattice),
+        bare(nearby.rows),
+        bare(nearby.spans),
+        bare(paint),
+        bare(light),
+        bare(offset),
+        bare(camera),
+        bare(scratch),
+        bare(fine),
+    )
+    nearby.lattice[0, 0, 0], nearby.rows[0], nearby.spans[0, 0, 0, 0], scratch[0, 0] = 0.0, 0, 0, 0.0
     return fine
 
 
@@ -167,7 +207,7 @@ def fog(
 
     Its density is density * sigmoid(-distance / softness).
     """
-    nearby = near(table)
+    lattice, rows, spans = near(table)
     image = np.zeros((size, size, 4), np.float32)
     o, d = camera[0], np.empty(3)
     for row in range(size):
@@ -181,13 +221,13 @@ def fog(
             for i in range(28):
                 t = middle - math.sqrt(gap) + (i + 0.5) * step
                 x, y, z = o[0] + t * d[0], o[1] + t * d[1], o[2] + t * d[2]
-                distance = roughly(nearby.lattice, x, y, z)
+                distance = roughly(lattice, x, y, z)
                 alpha = 1 - math.exp(-density * step / (1 + math.exp(min(distance / softness, 30.0))))
                 if alpha < 1e-3:
                     continue
-                begin = nearby.spans[block_at(x), block_at(y), block_at(z), 0]
-                end = nearby.spans[block_at(x), block_at(y), block_at(z), 1]
-                part = part_at(table, nearby.rows, begin, end, x, y, z)
+                begin = spans[block_at(x), block_at(y), block_at(z), 0]
+                end = spans[block_at(x), block_at(y), block_at(z), 1]
+                part = part_at(table, rows, begin, end, x, y, z)
                 for c in range(3):
                     image[row, column, c] += through * alpha * paint[part, c] * (0.75 + 0.3 * z)
                 image[row, column, 3] += through * alpha

@@ -6,8 +6,10 @@ it. Its signed distance is known everywhere, which makes it the ground truth tha
 The world is z-up; every solid is centred and scaled to the same bounding radius.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 
@@ -17,7 +19,7 @@ BOUNDING_RADIUS = 0.5  # world units; one radius for all kinds, so that framing 
 
 # Columns of a primitive's row.
 SHAPE, CENTER, ROTATION, SIZE, PART, MODE, BLEND, BOUND, COLUMNS = 0, 1, 4, 13, 17, 18, 19, 20, 21
-ELLIPSOID, BOX, CAPSULE, TORUS, CONE, PYRAMID, ROUND_CONE = range(7)
+SPHERE, ELLIPSOID, BOX, CAPSULE, TORUS, CONE, PYRAMID, ROUND_CONE = range(8)
 UNION, SUBTRACT, DECAL = range(3)
 
 Number = float | int
@@ -52,7 +54,8 @@ class Solid:
         """
         size = np.full(3, radii) if isinstance(radii, float | int) else np.array(radii)
         rotation = _rotation(turn, tilt, roll)
-        self._add(ELLIPSOID, center, rotation, size, part, float(size.max()), _directions() * size, **kw)
+        shape = SPHERE if size.min() == size.max() else ELLIPSOID
+        self._add(shape, center, rotation, size, part, float(size.max()), _directions() * size, **kw)
 
     def box(
         self,
@@ -226,6 +229,7 @@ class Solid:
         return np.stack(whole.rows)
 
 
+@cache
 def _directions() -> np.ndarray:
     """70 unit vectors spread over the sphere, [70, 3].
 
@@ -237,6 +241,7 @@ def _directions() -> np.ndarray:
     return np.concatenate([spread, np.eye(3), -np.eye(3)])
 
 
+@cache
 def _circle() -> np.ndarray:
     angle = np.arange(24) * (2 * np.pi / 24)
     return np.stack([np.cos(angle), np.sin(angle), 0 * angle], 1)
@@ -253,7 +258,10 @@ def _rotation(turn: float, tilt: float, roll: float) -> np.ndarray:
 
 def _z_to(axis: np.ndarray) -> np.ndarray:
     """A rotation whose third column is `axis`, normalised."""
-    z = axis / np.linalg.norm(axis)
-    x = np.cross([0, 1, 0] if abs(z[1]) < 0.9 else [1, 0, 0], z)
-    x = x / np.linalg.norm(x)
-    return np.stack([x, np.cross(z, x), z], 1)
+    zx, zy, zz = axis / np.linalg.norm(axis)
+    # x: the cross product of y (or, where the axis is near it, of -z) with the axis
+    xx, xy, xz = (zz, 0.0, -zx) if abs(zy) < 0.9 else (zy, -zx, 0.0)
+    long = math.hypot(xx, xy, xz)
+    xx, xy, xz = xx / long, xy / long, xz / long
+    y = (zy * xz - zz * xy, zz * xx - zx * xz, zx * xy - zy * xx)
+    return np.array([(xx, y[0], zx), (xy, y[1], zy), (xz, y[2], zz)])

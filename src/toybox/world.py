@@ -21,10 +21,10 @@ from src.scene.cameras import CameraConfig, Cameras, sample_cameras
 from src.streams import Streams
 from src.toybox import render
 from src.toybox.captions import Subject, subject
+from src.toybox.paint import MAIN, paint_table
 from src.toybox.shapes import build
-from src.toybox.solid import FIXED_PAINT, MAIN, SHADE
 
-SIZE = 64  # pixels
+SIZE = 128  # pixels
 SHARD = 2000  # pictures a file
 DEGRADED = 0.10
 FRONT_DEGREES = 45.0  # half the width of front and of back in the four-word captions
@@ -37,15 +37,6 @@ TOY_CAMERA = CameraConfig(
     elevation_degrees_min=-10.0,
     elevation_degrees_max=45.0,
 )
-MATERIAL_CODE = {
-    "": render.MATTE,
-    "ceramic": render.CERAMIC,
-    "metal": render.METAL,
-    "wooden": render.WOODEN,
-    "stone": render.STONE,
-    "golden": render.METAL,
-    "silver": render.METAL,
-}
 BAD_WORDS = {  # effect -> the words of p_neg that name it
     "nerf": ("unrealistic", "ugly", "low quality"),
     "blur": ("blurry", "out of focus"),
@@ -56,21 +47,12 @@ BAD_WORDS = {  # effect -> the words of p_neg that name it
 
 
 class Picture(NamedTuple):
-    """Pixels [64, 64, 3] uint8 and what a caption needs to know of them."""
+    """Pixels [SIZE, SIZE, 3] uint8 and what a caption needs to know of them."""
 
     pixels: np.ndarray
     subject: Subject
     views: tuple[str, str]
     bad_words: list[str]
-
-
-def paint_table(color: tuple[float, float, float]) -> np.ndarray:
-    """Paint of every part, [parts, 3], for a main colour."""
-    table = np.zeros((max(FIXED_PAINT) + 1, 3))
-    table[MAIN], table[SHADE] = color, 0.5 * np.array(color)
-    for part, rgb in FIXED_PAINT.items():
-        table[part] = rgb
-    return table
 
 
 def one_camera(cameras: Cameras, i: int) -> Cameras:
@@ -90,28 +72,51 @@ def key_light(azimuth: float, side_degrees: float, height_degrees: float) -> np.
     return np.array([math.cos(up) * math.cos(around), math.cos(up) * math.sin(around), math.sin(up)])
 
 
-def photograph(table: np.ndarray, subject: Subject, light: np.ndarray, camera: Cameras) -> np.ndarray:
-    """Premultiplied RGBA [H, W, 4] float32 of a solid from one camera (batch of one), four rays a pixel."""
-    fine = camera._replace(height=2 * camera.height, width=2 * camera.width).rays()
-    origin, directions = fine.origins[0, 0, 0].double().numpy(), fine.directions[0].double().numpy()
-    return render.trace(
-        table, paint_table(subject.paint()), MATERIAL_CODE[subject.material], light, origin, directions
-    )
+def pinhole(camera: Cameras) -> np.ndarray:
+    """A camera (batch of one, square) as the tracer wants it, [4, 3] float64.
+
+    Its place, half the picture's width and height at unit distance (vectors), and its direction.
+    """
+    right, up, backward, origin = camera.poses()[0].double().numpy().T
+    half = math.tan(float(camera.fov[0]) / 2)
+    return np.stack([origin, half * right, half * up, -backward])
+
+
+def photograph(
+    table: np.ndarray,
+    subject: Subject,
+    light: np.ndarray,
+    camera: Cameras,
+    texture: tuple[float, float, float] = (0.0, 0.0, 0.0),
+) -> np.ndarray:
+    """Premultiplied RGBA [H, W, 4] float32 of a solid from one camera (batch of one).
+
+    `light` is the unit direction of the key light [3]; `texture` shifts the material's grain.
+    """
+    paint = paint_table(subject.paint(), subject.material)
+    return render.trace(table, paint, light, np.array(texture), pinhole(camera), camera.height)
 
 
 def backdrop(rng: np.random.Generator, camera: Cameras) -> np.ndarray:
-    """A background [H, W, 3]: light grey, any colour, or two colours fading into each other with height."""
-    fate = rng.random()
-    if fate < 0.35:
+    """A background [H, W, 3]: light grey, any colour, two colours fading with height, or soft blotches."""
+    fate, light = rng.random(), rng.random() < 0.6
+    if fate < 0.50:
         return np.ones((camera.height, camera.width, 3)) * (
             rng.uniform(0.7, 1.0) + rng.uniform(-0.05, 0.05, 3)
         ).clip(0, 1)
-    first = rng.uniform(0, 1, 3)
+
+    def colors(*shape: int) -> np.ndarray:
+        return rng.uniform(0.6, 1.0, shape) if light else rng.uniform(0, 1, shape)
+
     if fate < 0.65:
-        return np.ones((camera.height, camera.width, 3)) * first
-    height = camera.rays().directions[0, :, :, 2:].numpy()
-    mix = 1 / (1 + np.exp(-(height - rng.uniform(-0.4, 0.2)) * rng.uniform(2, 8)))
-    return first * (1 - mix) + rng.uniform(0, 1, 3) * mix
+        return np.ones((camera.height, camera.width, 3)) * colors(3)
+    if fate < 0.82:
+        height = camera.rays().directions[0, :, :, 2:].numpy()
+        mix = 1 / (1 + np.exp(-(height - rng.uniform(-0.4, 0.2)) * rng.uniform(2, 8)))
+        return colors(3) * (1 - mix) + colors(3) * mix
+    cells = int(rng.integers(2, 5))  # as a room is out of focus
+    blotches = 0.3 * colors(cells, cells, 3) + 0.2 * colors(cells, cells, 1) + 0.5 * colors(3)
+    return _resize(blotches, camera.height, "bicubic").clip(0, 1)
 
 
 def _resize(image: np.ndarray, size: int, mode: str) -> np.ndarray:
@@ -120,7 +125,7 @@ def _resize(image: np.ndarray, size: int, mode: str) -> np.ndarray:
 
 
 def _blurred(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return _resize(_resize(image, int(rng.integers(9, 25)), "area"), SIZE, "bicubic").clip(0, None)
+    return _resize(_resize(image, int(rng.integers(SIZE // 7, SIZE * 2 // 5)), "area"), SIZE, "bicubic").clip(0, None)
 
 
 def half_formed(table: np.ndarray, subject: Subject, camera: Cameras, rng: np.random.Generator) -> np.ndarray:
@@ -128,22 +133,20 @@ def half_formed(table: np.ndarray, subject: Subject, camera: Cameras, rng: np.ra
 
     That is soft density, colours that are off, and floaters.
     """
-    paint = paint_table(subject.paint())
+    paint = paint_table(subject.paint())[:, :3]
     fate = rng.random()
     if fate < 0.4:  # one flat colour, as in the first steps
-        paint[:] = paint.mean(0) * 0.5 + rng.uniform(0.2, 0.6) * 0.5
+        paint = np.tile(paint.mean(0) * 0.5 + rng.uniform(0.2, 0.6) * 0.5, (len(paint), 1))
     elif fate < 0.7:  # violent colour, as under too much guidance
         paint = ((paint - 0.5) * rng.uniform(1.5, 3.0) + 0.5).clip(0, 1)
-    rays = camera.rays()
-    origin, directions = rays.origins[0, 0, 0].double().numpy(), rays.directions[0].double().numpy()
-    image = render.fog(
-        table, paint, rng.uniform(0.015, 0.10), np.exp(rng.uniform(1.2, 3.7)), origin, directions
-    )
+    paint = np.ascontiguousarray(paint)
+    softness, density = rng.uniform(0.015, 0.10), np.exp(rng.uniform(1.2, 3.7))
+    image = render.fog(table, paint, softness, density, pinhole(camera), camera.height)
     y, x = np.mgrid[0:SIZE, 0:SIZE]
     for _ in range(int(rng.integers(0, 9))):
         cx, cy = rng.normal(SIZE / 2, SIZE / 4, 2)
         alpha = rng.uniform(0.1, 0.8) * np.exp(
-            -((x - cx) ** 2 + (y - cy) ** 2) / (2 * rng.uniform(0.7, 3.5) ** 2)
+            -((x - cx) ** 2 + (y - cy) ** 2) / (2 * (SIZE / 64 * rng.uniform(0.7, 3.5)) ** 2)
         )
         rgb = rng.uniform(0, 1, 3) if rng.random() < 0.5 else paint[MAIN]
         image = image * (1 - alpha[..., None]) + np.append(rgb, 1.0) * alpha[..., None]
@@ -151,24 +154,27 @@ def half_formed(table: np.ndarray, subject: Subject, camera: Cameras, rng: np.ra
 
 
 def take_picture(rng: np.random.Generator, camera: Cameras) -> Picture:
-    """A random subject before a random backdrop, seen by `camera` (a batch of one, 64x64)."""
+    """A random subject before a random backdrop, seen by `camera` (a batch of one)."""
     what = subject(rng)
-    table = build(what.kind, rng)
+    table = build(what.kind, rng, base=what.base)
     azimuth = float(camera.azimuth[0])
     light = key_light(azimuth, rng.uniform(-55, 55), rng.uniform(40, 75))
     effects: list[str] = []
     if rng.random() < DEGRADED:
         effects = [str(e) for e in rng.choice(list(BAD_WORDS), size=int(rng.integers(1, 3)), replace=False)]
     background = backdrop(rng, camera)
+    x, y, z = rng.uniform(0, 9, 3)
     rgba = (
-        half_formed(table, what, camera, rng) if "nerf" in effects else photograph(table, what, light, camera)
+        half_formed(table, what, camera, rng)
+        if "nerf" in effects
+        else photograph(table, what, light, camera, (x, y, z))
     )
     if "blur" in effects:
         rgba = _blurred(rgba, rng)
     image = rgba[..., :3] + background * (1 - rgba[..., 3:])
     if "pixels" in effects:
         image = _resize(
-            _resize(image, int(rng.integers(10, 22)), "area"),
+            _resize(image, int(rng.integers(SIZE // 6, SIZE // 3)), "area"),
             SIZE,
             "nearest" if rng.random() < 0.5 else "bilinear",
         )
