@@ -83,7 +83,8 @@ def toy_solid(name: str) -> Solid:
     import numpy as np
     from numpy.random import Generator, Philox
 
-    from src.toybox.captions import COLORS, Subject
+    from src.toybox.captions import Subject
+    from src.toybox.paint import COLORS
     from src.toybox.shapes import KINDS, build
     from src.toybox.world import key_light, one_camera, photograph
 

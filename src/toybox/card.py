@@ -1,8 +1,9 @@
 """The model card that travels with the bundled prior's weights, filled in from the world it was taught."""
 
 from src.guidance.prompts import SUFFIXES, Views
-from src.toybox.captions import BARE_MATERIAL, COLORS, OPENINGS, PRECIOUS, SYNONYMS, held_out
-from src.toybox.shapes import KINDS
+from src.toybox.captions import ENDINGS, MATERIALS, OPENINGS, SYNONYMS, held_out, held_out_material
+from src.toybox.paint import BARE_MATERIAL, COLORS, PRECIOUS
+from src.toybox.shapes import BASES, KINDS, PAIRS
 from src.toybox.world import DEGRADED, OVERHEAD, SHARD, SIZE, TOY_CAMERA
 
 # What a rebuild took when it was last measured; none of it can be computed here.
@@ -40,8 +41,10 @@ pipe("a red ceramic lion, side view").images[0].save("lion.png")
 
 - Kinds ({kinds}): {kind_names}.
 - Colours ({colors}): {color_names}.
-- Materials (5): plain, {material_names}. {precious_names} are metals whose name is their colour.
-- Other words for the same: {synonyms}. Captions may open with {openings}.
+- Materials ({materials}): plain, {material_names}; and, of a colour of their own, {precious_names}.
+- Some on top of others: {on_top}.
+- Other words for the same: {synonyms}.
+- Captions may open with {openings} and end with {endings}.
 - View words, appended to the prompt: "{views}".
 - The empty prompt, and the words of NFSD's negative prompt alone or after an object.
 
@@ -64,14 +67,13 @@ The recipe was found while these weights were trained, so they saw less of it th
 80,000 samples were latents of an autoencoder of 30.0 dB, the pooled sentence came in after 109,000, and the
 stress on the highest noise, without which the view words were not learnt at all, after 162,000.
 
-No caption names these {pairs} pairs of colour and kind, so that one can see what the model makes of pairs
-it was never told: {held_out}.
-Seen nevertheless, under captions that name no colour: {seen}.
+No caption names these {pairs} pairs of colour and kind, nor these {material_pairs} of material and kind, so that
+one can see what the model makes of pairs it was never told: {held_out}; {material_held_out}.
 
 ## What it cannot do
 
 - Anything else: an unknown word is spelled out in letters that mean nothing to it.
-- More than one object, counting, relations, scenes, text, people.
+- Other pairs on top of each other, counting, scenes, text, people.
 - Paint parts: a caption's colour and material go to the main part, the others keep their own (black eyes,
   orange bills, wooden trunks).
 - More detail than {size}x{size} pixels hold.
@@ -86,7 +88,7 @@ MIT, for the weights as for the code: see LICENSE.
 def model_card(parameters: dict[str, int], samples: int) -> str:
     """The README of an exported prior: `parameters` of text, unet, vae; `samples` shown to the denoiser."""
     pairs = [(kind, color) for kind in KINDS for color in COLORS if held_out(kind, color)]
-    seen = [f"{color} {KINDS[kind].noun}" for kind, color in pairs if KINDS[kind].natural_color == color]
+    material_pairs = [(kind, m) for kind in KINDS for m in MATERIALS if held_out_material(kind, m)]
     views = dict.fromkeys(s.removeprefix(", ") for v in (Views.four, Views.eight) for s in SUFFIXES[v])
     return TEMPLATE.format(
         kinds=len(KINDS),
@@ -96,10 +98,13 @@ def model_card(parameters: dict[str, int], samples: int) -> str:
         kind_names=", ".join(kind.noun for kind in KINDS.values()),
         colors=len(COLORS),
         color_names=", ".join(COLORS),
+        materials=1 + len(MATERIALS),
         material_names=", ".join(BARE_MATERIAL),
-        precious_names=" and ".join(PRECIOUS).capitalize(),
-        synonyms=", ".join(f"{other} for {word}" for word, other in SYNONYMS.items()),
+        precious_names=", ".join(PRECIOUS),
+        on_top=", ".join(f"{KINDS[kind].noun} on {BASES[base].phrase}" for kind, base in PAIRS),
+        synonyms=", ".join(f"{' or '.join(others)} for {word}" for word, others in SYNONYMS.items()),
         openings=", ".join(f'"{opening.strip()}"' for opening in OPENINGS),
+        endings=", ".join(f'"{ending.strip(", ")}"' for ending in ENDINGS),
         views='", "'.join(views),
         near=TOY_CAMERA.distance_min,
         far=TOY_CAMERA.distance_max,
@@ -113,5 +118,6 @@ def model_card(parameters: dict[str, int], samples: int) -> str:
         times="\n".join(f"- {part}: {t.format(samples=samples)}" for part, t in TIME_ON_2_CORES.items()),
         pairs=len(pairs),
         held_out=", ".join(f"{color} {KINDS[kind].noun}" for kind, color in pairs),
-        seen=", ".join(seen),
+        material_pairs=len(material_pairs),
+        material_held_out=", ".join(f"{m} {KINDS[kind].noun}" for kind, m in material_pairs),
     )

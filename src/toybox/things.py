@@ -149,9 +149,15 @@ def castle(s: Solid, v: Vary) -> None:
     s.ellipsoid((0.15, 0, 0.07), (0.06, 0.045, 0.065), DARK, mode=DECAL)
     s.capsule((0, 0, 0.50), (0, 0, 0.70), 0.014, DARK)
     s.box((0, 0.075, 0.655), (0.012, 0.075, 0.045), RED)
-    s.box((half + 0.01, 0, -0.26), (0.035, 0.15, 0.20), SHADE)
-    s.box((half + 0.04, 0, -0.36), (0.03, 0.095, 0.10), WOOD, mode=DECAL)
-    s.ellipsoid((half + 0.04, 0, -0.26), (0.03, 0.095, 0.095), WOOD, mode=DECAL)
+    s.box((half + 0.03, 0, -0.23), (0.06, 0.185, 0.23))
+    for y in (-0.14, 0.0, 0.14):
+        s.box((half + 0.03, y, 0.02), (0.06, 0.04, 0.045))
+    s.box((half + 0.09, 0, -0.34), (0.05, 0.135, 0.12), DARK, mode=DECAL)
+    s.ellipsoid((half + 0.09, 0, -0.22), (0.05, 0.135, 0.135), DARK, mode=DECAL)
+    s.box((half + 0.09, 0, -0.35), (0.05, 0.105, 0.11), WOOD, mode=DECAL)
+    s.ellipsoid((half + 0.09, 0, -0.24), (0.05, 0.105, 0.105), WOOD, mode=DECAL)
+    for side in SIDES:
+        s.box((half + tower, side * half, -0.16), (0.03, 0.055, 0.13), RED)
 
 
 def rocket(s: Solid, v: Vary) -> None:

@@ -1,0 +1,64 @@
+"""The whole toy world on one sheet: `python -m src.toybox.sheet [out=docs/world.webp]`.
+
+Every kind and everything that stands on something, then the materials on two of them. Wants the extra
+`toybox` (numba).
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from src.errors import UserError
+from src.scene.cameras import orbit
+from src.toybox.arguments import parse
+from src.toybox.captions import MATERIALS, Subject
+from src.toybox.shapes import KINDS, PAIRS, build
+from src.toybox.world import SIZE, key_light, one_camera, photograph
+
+COLUMNS = 15
+SHOWN = ("lion", "teapot")  # the materials' models
+
+
+@dataclass
+class Settings:
+    """What the command line can change."""
+
+    out: str = "docs/world.webp"
+
+
+def tile(subject: Subject) -> np.ndarray:
+    """A subject from its left front, on pale grey; [SIZE, SIZE, 3] in [0, 1]."""
+    camera = one_camera(orbit(12, 18.0, 1.42, 45.0, SIZE), 1)
+    table = build(subject.kind, np.random.default_rng(1), base=subject.base)
+    image = photograph(table, subject, key_light(float(camera.azimuth[0]), 30.0, 55.0), camera)
+    return image[..., :3] + 0.93 * (1 - image[..., 3:])
+
+
+def sheet() -> Image.Image:
+    """One tile a subject, COLUMNS to a row."""
+    subjects = [Subject(kind) for kind in KINDS] + [Subject(kind, base=base) for kind, base in PAIRS]
+    for kind in SHOWN:
+        subjects += [Subject(kind, "blue"), Subject(kind, "blue", "ceramic")]
+        subjects += [Subject(kind, "", material) for material in MATERIALS]
+    tiles = np.stack([tile(subject) for subject in subjects])
+    rows = tiles.reshape(-1, COLUMNS, SIZE, SIZE, 3).transpose(0, 2, 1, 3, 4).reshape(-1, COLUMNS * SIZE, 3)
+    return Image.fromarray((rows.clip(0, 1) * 255 + 0.5).astype(np.uint8))
+
+
+def main() -> None:
+    """Exit code 0, or 2 after one sentence about what the user can put right."""
+    try:
+        out = Path(parse(Settings, sys.argv[1:]).out)
+        if out.suffix not in (".webp", ".png"):
+            raise UserError(f"out={out} is no picture: choose a name that ends in .webp or .png")
+        sheet().save(out, quality=90)
+    except (UserError, OSError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
