@@ -72,6 +72,11 @@ def bare(_: Any, array: Any) -> Any:
     return array(array), code
 
 
+def inlined(function: Function) -> Function:
+    """Compile into every caller: a call with arrays costs more than what these functions do."""
+    return numba.njit(fastmath=True, error_model="numpy", forceinline=True)(function)
+
+
 class Near(NamedTuple):
     """Distances [33, 33, 33] float32 on the lattice; row lists, one after another, and [16, 16, 16, 2] int32
     where each block's begins and ends."""
@@ -81,7 +86,7 @@ class Near(NamedTuple):
     spans: np.ndarray
 
 
-@compiled
+@inlined
 def _distance(table: np.ndarray, i: int, px: float, py: float, pz: float) -> float:
     """Signed distance (or a safe lower bound) to row i's primitive, from a point relative to its centre."""
     shape = table[i, SHAPE]
@@ -135,7 +140,7 @@ def _distance(table: np.ndarray, i: int, px: float, py: float, pz: float) -> flo
     return max(side, -qz - b / 2)
 
 
-@compiled
+@inlined
 def field(
     table: np.ndarray, rows: np.ndarray, begin: int, end: int, x: float, y: float, z: float
 ) -> float:
@@ -148,17 +153,15 @@ def field(
             continue
         px, py, pz = x - table[i, CENTER], y - table[i, CENTER + 1], z - table[i, CENTER + 2]
         k = table[i, BLEND]
-        if mode == SUBTRACT:
-            distance = -_distance(table, i, px, py, pz)
-            h = max(k - abs(best - distance), 0.0)
-            best = max(best, distance) + (h * h / (4 * k) if k > 0 else 0.0)
-            continue
-        reach = best + k + table[i, BOUND]  # its sphere lies beyond what could still change anything
-        if reach < 0 or px * px + py * py + pz * pz > reach * reach:
+        reach = best + k + table[i, BOUND]  # beyond it nothing is joined that could still change anything
+        if mode == UNION and (reach < 0 or px * px + py * py + pz * pz > reach * reach):
             continue
         distance = _distance(table, i, px, py, pz)
+        sign = 1.0
+        if mode == SUBTRACT:  # the outside of what is outside either
+            sign, best, distance = -1.0, -best, distance
         h = max(k - abs(best - distance), 0.0)
-        best = min(best, distance) - (h * h / (4 * k) if k > 0 else 0.0)
+        best = sign * (min(best, distance) - (h * h / (4 * k) if k > 0 else 0.0))
     return best
 
 
@@ -276,13 +279,13 @@ def near(table: np.ndarray) -> Near:
     return Near(lattice, rows, spans)
 
 
-@compiled
+@inlined
 def block_at(v: float) -> int:
     """The block's index along an axis; the nearest block's outside the cube."""
     return min(max(int((v + HALF) * (BLOCKS / (2 * HALF))), 0), BLOCKS - 1)
 
 
-@compiled
+@inlined
 def roughly(lattice: np.ndarray, x: float, y: float, z: float) -> float:
     """The distance between the lattice's points, trilinear: within 0.87 CELL of the truth in its cube."""
     u = min(max((x + HALF) / CELL, 0.0), CELLS - 0.001)

@@ -11,6 +11,7 @@ import numpy as np
 from src.toybox.distance import CELL, HALF, bare, block_at, compiled, field, near, part_at, roughly
 from src.toybox.material import shade, unit
 
+TILE = 8  # pixels
 REACH = 0.55  # no solid comes further from the origin, blends included
 EDGE = 0.10  # pixels whose colours differ by more from a neighbour's are supersampled
 
@@ -33,6 +34,29 @@ def _shadow(lattice: np.ndarray, p: np.ndarray, n: np.ndarray, light: np.ndarray
 
 
 @compiled
+def _node(v: float) -> int:
+    """Index of the nearest point of the lattice along an axis; it is within 0.87 CELL in all."""
+    return int((v + HALF) / CELL + 0.5)
+
+
+@compiled
+def _start(lattice: np.ndarray, o: np.ndarray, d: np.ndarray, spread: float) -> float:
+    """How far every ray within a cone around d (radius `spread` at distance 1) may go before it nears anything."""
+    away = math.sqrt(o[0] ** 2 + o[1] ** 2 + o[2] ** 2)
+    t = max(away - REACH, 0.0) / (1 + spread)
+    while t < away + REACH:
+        x, y, z = o[0] + t * d[0], o[1] + t * d[1], o[2] + t * d[2]
+        r = math.sqrt(x * x + y * y + z * z)
+        f = min(REACH / max(r, 1e-9), 1.0)  # the nearest place on the lattice
+        i, j, k = _node(f * x), _node(f * y), _node(f * z)
+        free = lattice[i, j, k] - 0.9 * CELL - (1 - f) * r - spread * t
+        if free < 0.2 * CELL:
+            return t
+        t += free / (1 + spread)
+    return t
+
+
+@compiled
 def _look(
     table: np.ndarray,
     lattice: np.ndarray,
@@ -46,10 +70,11 @@ def _look(
     p: np.ndarray,
     n: np.ndarray,
     color: np.ndarray,
+    start: float,
     sky: float,
     sun: float,
 ) -> tuple[int, float, float]:
-    """Follow one ray: part of what it meets (-1: nothing), its colour in `color`.
+    """Follow one ray from `start` on: part of what it meets (-1: nothing), its colour in `color`.
 
     Third and fourth: the shares of the sky and of the key light that reach the place, measured if `sky` is
     negative, else those given.
@@ -58,15 +83,15 @@ def _look(
     gap = REACH * REACH - (o[0] ** 2 + o[1] ** 2 + o[2] ** 2 - middle * middle)
     if gap <= 0:
         return -1, sky, sun
-    t, far = middle - math.sqrt(gap), middle + math.sqrt(gap)
+    t, far = max(middle - math.sqrt(gap), start), middle + math.sqrt(gap)
     hit, begin, end, distance = False, 0, 0, 0.0
     for _ in range(120):
+        if t > far:
+            break
         for c in range(3):
             p[c] = o[c] + t * d[c]
-        # The nearest point of the lattice is within 0.87 CELL.
-        i, j, k = int((p[0] + HALF) / CELL + 0.5), int((p[1] + HALF) / CELL + 0.5), int((p[2] + HALF) / CELL + 0.5)
-        distance = lattice[i, j, k]
-        if distance > 2 * CELL:
+        distance = lattice[_node(p[0]), _node(p[1]), _node(p[2])]
+        if distance > 1.3 * CELL:
             t += distance - 0.9 * CELL
         else:
             i, j, k = block_at(p[0]), block_at(p[1]), block_at(p[2])
@@ -76,14 +101,12 @@ def _look(
                 hit = True
                 break
             t += 0.9 * distance  # an ellipsoid's may be a little too large
-        if t > far:
-            break
     if not hit:
         return -1, sky, sun
     e = 0.002  # forward differences
-    n[0] = field(table, rows, begin, end, p[0] + e, p[1], p[2]) - distance
-    n[1] = field(table, rows, begin, end, p[0], p[1] + e, p[2]) - distance
-    n[2] = field(table, rows, begin, end, p[0], p[1], p[2] + e) - distance
+    for c in range(3):
+        x, y, z = p[0] + e * (c == 0), p[1] + e * (c == 1), p[2] + e * (c == 2)
+        n[c] = field(table, rows, begin, end, x, y, z) - distance
     unit(n)
     part = part_at(table, rows, begin, end, p[0], p[1], p[2])
     if sky < 0:
@@ -124,11 +147,19 @@ def _trace(
     parts = np.empty((size, size), np.int64)
     skies, suns = np.empty((size, size)), np.empty((size, size))
     o, d, p, n, color = camera[0], scratch[0], scratch[1], scratch[2], scratch[3]
+    tiles = (size + TILE - 1) // TILE
+    starts = np.empty((tiles, tiles))
+    half = math.sqrt(camera[1, 0] ** 2 + camera[1, 1] ** 2 + camera[1, 2] ** 2)
+    for row in range(tiles):
+        for column in range(tiles):
+            _aim(camera, size, TILE * (column + 0.5), TILE * (row + 0.5), d)
+            starts[row, column] = _start(lattice, o, d, math.sqrt(2.0) * TILE * half / size)
     for row in range(size):
         for column in range(size):
+            start = starts[row // TILE, column // TILE]
             _aim(camera, size, column + 0.5, row + 0.5, d)
             part, skies[row, column], suns[row, column] = _look(
-                table, lattice, rows, spans, paint, light, offset, o, d, p, n, color, -1.0, 0.0
+                table, lattice, rows, spans, paint, light, offset, o, d, p, n, color, start, -1.0, 0.0
             )
             parts[row, column] = part
             if part >= 0:
@@ -151,11 +182,12 @@ def _trace(
                 continue
             for c in range(4):
                 fine[row, column, c] = 0.0
+            start = starts[row // TILE, column // TILE]
             for corner in range(4):
                 _aim(camera, size, column + 0.25 + 0.5 * (corner % 2), row + 0.25 + 0.5 * (corner // 2), d)
                 sky, sun = skies[row, column], suns[row, column]  # soft enough to share
                 part, _, _ = _look(
-                    table, lattice, rows, spans, paint, light, offset, o, d, p, n, color, sky, sun
+                    table, lattice, rows, spans, paint, light, offset, o, d, p, n, color, start, sky, sun
                 )
                 if part >= 0:
                     for c in range(3):
