@@ -34,7 +34,9 @@ def _legs(s: Solid, x: float, y: float, top: float, ground: float, radius: float
             s.round_cone(
                 (front * x, side * y, top), (front * x, side * y, foot), radius, radius * 0.92, blend=0.05
             )
-            s.ellipsoid((front * x + 0.035, side * y, foot), (radius * 1.25, radius * 1.08, radius), blend=0.02)
+            s.ellipsoid(
+                (front * x + 0.035, side * y, foot), (radius * 1.25, radius * 1.08, radius), blend=0.02
+            )
 
 
 def lion(s: Solid, v: Vary) -> None:
@@ -83,9 +85,14 @@ def rabbit(s: Solid, v: Vary) -> None:
     s.ellipsoid((0.10, 0, 0.10), (0.24, 0.25, 0.22))
     for side in SIDES:
         lean, long = side * 0.07, v(0.62)
-        s.ellipsoid((0.03, side * 0.10 + lean * 0.6, 0.30 + long / 3), (0.055, 0.088, long / 2), roll=-side * 9)
         s.ellipsoid(
-            (0.075, side * 0.10 + lean * 0.6, 0.31 + long / 3), (0.03, 0.05, long * 0.38), PINK, roll=-side * 9
+            (0.03, side * 0.10 + lean * 0.6, 0.30 + long / 3), (0.055, 0.088, long / 2), roll=-side * 9
+        )
+        s.ellipsoid(
+            (0.075, side * 0.10 + lean * 0.6, 0.31 + long / 3),
+            (0.03, 0.05, long * 0.38),
+            PINK,
+            roll=-side * 9,
         )
         s.ellipsoid((0.12, side * 0.19, -0.49), (0.21, 0.09, 0.075), blend=0.02)
         s.round_cone((0.17, side * 0.13, -0.12), (0.27, side * 0.10, -0.32), 0.07, 0.065, blend=0.03)
@@ -117,7 +124,10 @@ def hedgehog(s: Solid, v: Vary) -> None:
         x, y = np.sqrt(1 - z * z) * np.cos(golden * i), np.sqrt(1 - z * z) * np.sin(golden * i)
         if x > 0.60 or z < -0.62:
             continue
-        root, tip = np.array([x * 0.36 - 0.08, y * 0.30, z * 0.29]), np.array([x * 0.60 - 0.16, y * 0.50, z * 0.49])
+        root, tip = (
+            np.array([x * 0.36 - 0.08, y * 0.30, z * 0.29]),
+            np.array([x * 0.60 - 0.16, y * 0.50, z * 0.49]),
+        )
         s.round_cone(
             (root[0], root[1], root[2]), (tip[0], tip[1], tip[2]), 0.085, 0.008, SHADE if i % 3 else MAIN
         )
@@ -127,8 +137,8 @@ def hedgehog(s: Solid, v: Vary) -> None:
     _eyes(s, 0.385, 0.125, 0.03, 0.048)
     for side in SIDES:
         s.ellipsoid((0.20, side * 0.21, 0.16), (0.05, 0.08, 0.08), MAIN)
-        for x in (-0.24, 0.16):
-            s.ellipsoid((x + 0.03, side * 0.15, -0.33), (0.10, 0.075, 0.065), CREAM)
+        for x in (-0.24, 0.15):
+            s.ellipsoid((x + 0.03, side * 0.14, -0.29), (0.11, 0.08, 0.09), CREAM)
 
 
 def elephant(s: Solid, v: Vary) -> None:
@@ -140,12 +150,23 @@ def elephant(s: Solid, v: Vary) -> None:
             s.cylinder((x, y, -0.575), (x, y, -0.44), 0.125, rounding=0.02)
             s.ellipsoid((x + 0.105, y, -0.55), (0.04, 0.075, 0.035), CREAM)
     s.ellipsoid((0.28, 0, 0.20), (0.24, 0.25, 0.25), blend=0.05)
-    points: list[Vector] = [(0.42, 0, 0.16), (0.62, 0, 0.0), (0.66, 0, -0.24), (0.78, 0, -0.33), (0.86, 0, -0.22)]
+    points: list[Vector] = [
+        (0.42, 0, 0.16),
+        (0.62, 0, 0.0),
+        (0.66, 0, -0.24),
+        (0.78, 0, -0.33),
+        (0.86, 0, -0.22),
+    ]
     s.tube(points, (0.13, 0.10, 0.075, 0.065, 0.06), pieces=12, blend=0.02)
     for side in SIDES:
         s.ellipsoid((0.14, side * v(0.36), 0.20), (0.055, 0.24, 0.28), turn=side * 22)
         s.ellipsoid((0.175, side * 0.37, 0.19), (0.05, 0.16, 0.19), PINK, turn=side * 22)
-        s.tube([(0.44, side * 0.12, 0.04), (0.58, side * 0.14, -0.07), (0.68, side * 0.14, -0.04)], (0.05, 0.045, 0.015), WHITE, pieces=5)
+        s.tube(
+            [(0.44, side * 0.12, 0.04), (0.58, side * 0.14, -0.07), (0.68, side * 0.14, -0.04)],
+            (0.05, 0.045, 0.015),
+            WHITE,
+            pieces=5,
+        )
     _eyes(s, 0.465, 0.155, 0.275, 0.042)
     s.tube([(-0.52, 0, 0.0), (-0.62, 0, -0.14), (-0.62, 0, -0.28)], (0.035, 0.03, 0.025))
     s.ellipsoid((-0.62, 0, -0.32), (0.04, 0.04, 0.07), DARK)
@@ -168,7 +189,7 @@ def owl(s: Solid, v: Vary) -> None:
         s.ellipsoid((0.270, side * 0.120, 0.26), (0.045, 0.092, 0.092), YELLOW, turn=side * 16)
         s.ellipsoid((0.305, side * 0.118, 0.26), (0.025, 0.055, 0.055), BLACK, turn=side * 16)
         for y in (0.06, 0.13):
-            s.ellipsoid((0.18, side * y, -0.52), (0.10, 0.036, 0.04), ORANGE)
+            s.ellipsoid((0.17, side * y, -0.50), (0.11, 0.036, 0.05), ORANGE)
     s.cone((0.26, 0, 0.20), (0.37, 0, 0.10), 0.05, 0.006, ORANGE)
     s.ellipsoid((-0.26, 0, -0.46), (0.16, 0.15, 0.05), SHADE, tilt=-38)
 
@@ -200,7 +221,13 @@ def pig(s: Solid, v: Vary) -> None:
         s.cone((0.24, side * 0.16, 0.30), (0.34, side * 0.27, 0.46), 0.12, 0.015)
         s.ellipsoid((0.35, side * 0.21, 0.38), (0.07, 0.05, 0.06), SHADE, mode=DECAL)
     _eyes(s, 0.465, 0.14, 0.21, 0.04)
-    curl: list[Vector] = [(-0.46, 0, 0.04), (-0.58, 0.06, 0.10), (-0.60, -0.04, 0.18), (-0.54, -0.06, 0.10), (-0.62, 0.02, 0.04)]
+    curl: list[Vector] = [
+        (-0.46, 0, 0.04),
+        (-0.58, 0.06, 0.10),
+        (-0.60, -0.04, 0.18),
+        (-0.54, -0.06, 0.10),
+        (-0.62, 0.02, 0.04),
+    ]
     s.tube(curl, (0.035, 0.032, 0.03, 0.03, 0.025), SHADE, pieces=12)
 
 
@@ -239,7 +266,11 @@ def penguin(s: Solid, v: Vary) -> None:
 def dinosaur(s: Solid, v: Vary) -> None:
     s.round_cone((-0.06, 0, -0.16), (0.04, 0, 0.08), v(0.25), 0.18)
     s.ellipsoid((0.10, 0, -0.14), (0.17, 0.19, 0.24), CREAM, tilt=-16)
-    s.tube([(-0.14, 0, -0.20), (-0.42, 0, -0.36), (-0.68, 0, -0.34), (-0.86, 0, v(-0.18))], (0.20, 0.13, 0.075, 0.02), blend=0.03)
+    s.tube(
+        [(-0.14, 0, -0.20), (-0.42, 0, -0.36), (-0.68, 0, -0.34), (-0.86, 0, v(-0.18))],
+        (0.20, 0.13, 0.075, 0.02),
+        blend=0.03,
+    )
     s.ellipsoid((0.14, 0, 0.34), (0.24, 0.20, 0.19), blend=0.03)
     s.ellipsoid((0.34, 0, 0.29), (0.21, 0.165, 0.125), blend=0.05)
     s.box((0.46, 0, 0.245), (0.16, 0.25, 0.013), DARK, rounding=0.005, mode=DECAL)
@@ -247,19 +278,41 @@ def dinosaur(s: Solid, v: Vary) -> None:
         s.ellipsoid((0.51, side * 0.06, 0.365), (0.03, 0.022, 0.022), DARK)
         s.ellipsoid((-0.04, side * 0.20, -0.30), (0.17, 0.11, 0.19), blend=0.02)
         s.ellipsoid((0.06, side * 0.21, -0.47), (0.19, 0.105, 0.075), blend=0.02)
-        s.tube([(0.16, side * 0.16, 0.02), (0.28, side * 0.20, -0.04), (0.36, side * 0.18, 0.0)], (0.06, 0.05, 0.05), pieces=4)
+        s.tube(
+            [(0.16, side * 0.16, 0.02), (0.28, side * 0.20, -0.04), (0.36, side * 0.18, 0.0)],
+            (0.06, 0.05, 0.05),
+            pieces=4,
+        )
     _eyes(s, 0.26, 0.165, 0.42, 0.05)
-    spots = [(0.06, 0.52), (-0.10, 0.40), (-0.19, 0.22), (-0.27, 0.04), (-0.38, -0.16), (-0.54, -0.25), (-0.69, -0.24)]
+    spots = [
+        (0.06, 0.52),
+        (-0.07, 0.38),
+        (-0.17, 0.20),
+        (-0.27, 0.04),
+        (-0.38, -0.16),
+        (-0.54, -0.25),
+        (-0.69, -0.24),
+    ]
     for k, (x, z) in enumerate(spots):
         size = (0.8, 1.0, 1.1, 1.15, 1.0, 0.8, 0.6)[k]
         s.cone((x + 0.05, 0, z - 0.05), (x - 0.09 * size, 0, z + 0.09 * size), 0.085 * size, 0.01, ORANGE)
 
 
 def snail(s: Solid, v: Vary) -> None:
-    s.tube([(-0.62, 0, -0.36), (-0.20, 0, -0.33), (0.26, 0, -0.31), (0.46, 0, -0.12), (0.50, 0, 0.10)], (0.03, 0.13, 0.13, 0.12, 0.125), CREAM, pieces=12)
+    s.tube(
+        [(-0.62, 0, -0.36), (-0.20, 0, -0.33), (0.26, 0, -0.31), (0.46, 0, -0.12), (0.50, 0, 0.10)],
+        (0.03, 0.13, 0.13, 0.12, 0.125),
+        CREAM,
+        pieces=12,
+    )
     s.ellipsoid((0.53, 0, 0.14), (0.17, 0.165, 0.15), CREAM)
     for side in SIDES:
-        s.tube([(0.54, side * 0.07, 0.24), (0.58, side * 0.12, 0.38), (0.60, side * 0.15, 0.46)], (0.03, 0.026, 0.026), CREAM, pieces=4)
+        s.tube(
+            [(0.54, side * 0.07, 0.24), (0.58, side * 0.12, 0.38), (0.60, side * 0.15, 0.46)],
+            (0.03, 0.026, 0.026),
+            CREAM,
+            pieces=4,
+        )
         s.ellipsoid((0.61, side * 0.155, 0.49), 0.062, BLACK)
     s.box((0.66, 0, 0.075), (0.06, 0.07, 0.010), DARK, rounding=0.004, mode=DECAL)
     # the shell: a spiral of growing tube around y

@@ -1,12 +1,17 @@
 """What a picture of the toy world is called: phrases, synonyms, view words, the words of a bad picture."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import TypeVar
 
 import numpy as np
 
 from src.guidance.prompts import SUFFIXES
 from src.toybox.paint import BARE_MATERIAL, COLORS, NATURAL, PRECIOUS, RGB
 from src.toybox.shapes import BASES, KINDS, PAIRS
+
+Option = TypeVar("Option")
 
 MATERIALS = [*BARE_MATERIAL, *PRECIOUS]
 MADE_OF = {
@@ -63,6 +68,7 @@ OPENINGS = (
 ENDINGS = (", 3D asset", ", highly detailed", ", studio lighting")
 FILLERS = ("cute", "adorable", "small", "huge", "beautiful", "highly detailed", "toy")
 STATUES = ("statue", "sculpture", "figurine")
+TICKETS = [kind for kind in KINDS for _ in range(1 + KINDS[kind].has_front)]  # one is drawn a picture
 # The words of every view suffix, in their order and with repetitions.
 VIEW_WORDS = [word for suffixes in SUFFIXES.values() for s in suffixes for word in s.strip(", ").split()]
 
@@ -98,18 +104,16 @@ class Subject:
         filler = ""
         if rng is not None:
             if rng.random() < 0.2:
-                noun, color = (
-                    str(rng.choice([w, *SYNONYMS.get(w, ())][1:] or [w])) for w in (noun, color)
-                )
+                noun, color = (_pick(rng, SYNONYMS.get(word, (word,))) for word in (noun, color))
             if rng.random() < 0.08:
-                filler = str(rng.choice(FILLERS))
+                filler = _pick(rng, FILLERS)
             way = rng.random()
             if material and way < 0.2:
                 material, tail = "", f" made of {MADE_OF[material]}"
             if 0.12 < way < 0.28:
-                noun = f"{rng.choice(STATUES)} of {_with_article(noun)}" if material or tail else noun
+                noun = f"{_pick(rng, STATUES)} of {_with_article(noun)}" if material or tail else noun
             if rng.random() < 0.4:
-                on = str(rng.choice([" sitting on ", " on top of ", " sitting on top of "]))
+                on = _pick(rng, (" sitting on ", " on top of ", " sitting on top of "))
         words = " ".join([word for word in (filler, color, material, noun) if word]) + tail
         return _with_article(words) + (on + BASES[self.base].phrase if self.base else "")
 
@@ -128,25 +132,35 @@ def held_out_material(kind: str, material: str) -> bool:
     return MATERIALS[(4 * list(KINDS).index(kind) + 1) % len(MATERIALS)] == material
 
 
+@cache
+def _taught(kind: str) -> tuple[list[str], list[str], list[str]]:
+    """The colours, and the materials without and with one of their own, in which captions may name a kind."""
+    materials = [material for material in MATERIALS if not held_out_material(kind, material)]
+    return (
+        [color for color in COLORS if not held_out(kind, color)],
+        [material for material in materials if material in BARE_MATERIAL],
+        [material for material in materials if material in PRECIOUS],
+    )
+
+
+def _pick(rng: np.random.Generator, options: Sequence[Option]) -> Option:
+    return options[int(rng.integers(len(options)))]
+
+
 def subject(rng: np.random.Generator) -> Subject:
     """A random subject that is not held out; kinds with a front are drawn twice as often."""
-    kinds = list(KINDS)
-    odds = np.array([2.0 if KINDS[kind].has_front else 1.0 for kind in kinds])
-    kind, base = kinds[rng.choice(len(kinds), p=odds / odds.sum())], ""
+    kind, base = _pick(rng, TICKETS), ""
     if rng.random() < 0.08:
-        kind, base = PAIRS[rng.integers(len(PAIRS))]
-    colors = [color for color in COLORS if not held_out(kind, color)]
-    bare = [material for material in BARE_MATERIAL if not held_out_material(kind, material)]
-    precious = [material for material in PRECIOUS if not held_out_material(kind, material)]
+        kind, base = _pick(rng, PAIRS)
+    colors, bare, precious = _taught(kind)
     fate = rng.random()
     if fate < 0.18:
         return Subject(kind, base=base)
     if fate < 0.36:
-        return Subject(kind, "", str(rng.choice(precious)), base)
+        return Subject(kind, "", _pick(rng, precious), base)
     if fate < 0.48:
-        return Subject(kind, "", str(rng.choice(bare)), base)
-    material = "" if rng.random() < 0.55 else str(rng.choice(bare))
-    return Subject(kind, str(rng.choice(colors)), material, base)
+        return Subject(kind, "", _pick(rng, bare), base)
+    return Subject(kind, _pick(rng, colors), "" if rng.random() < 0.55 else _pick(rng, bare), base)
 
 
 def caption(subject: Subject, views: tuple[str, str], bad_words: list[str], rng: np.random.Generator) -> str:
@@ -165,7 +179,7 @@ def caption(subject: Subject, views: tuple[str, str], bad_words: list[str], rng:
     elif opening < 0.35:
         text = text.split(" ", 1)[1]
     if rng.random() < 0.08:
-        text += str(rng.choice(ENDINGS))
+        text += _pick(rng, ENDINGS)
     fate = rng.random()
     return text + (views[1] if fate < 0.68 else views[0] if fate < 0.88 else "")
 

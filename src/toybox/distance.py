@@ -37,7 +37,9 @@ from src.toybox.solid import (
 )
 
 FAR = 1e9
-HALF = 0.56  # half the width of the lattice's cube; solids reach to 0.5, and a little further where they blend
+HALF = (
+    0.56  # half the width of the lattice's cube; solids reach to 0.5, and a little further where they blend
+)
 CELLS, BLOCKS = 32, 16  # cells of the lattice, blocks of the row lists, along an axis
 CELL = 2 * HALF / CELLS
 
@@ -141,9 +143,7 @@ def _distance(table: np.ndarray, i: int, px: float, py: float, pz: float) -> flo
 
 
 @inlined
-def field(
-    table: np.ndarray, rows: np.ndarray, begin: int, end: int, x: float, y: float, z: float
-) -> float:
+def field(table: np.ndarray, rows: np.ndarray, begin: int, end: int, x: float, y: float, z: float) -> float:
     """Signed distance to the solid that rows[begin:end] of the table make."""
     best = FAR
     for at in range(begin, end):
@@ -261,7 +261,9 @@ def _fill(
                                     for k in range(fk * side, (fk + 1) * side + (fk == BLOCKS - 1)):
                                         x, y, z = i * CELL - HALF, j * CELL - HALF, k * CELL - HALF
                                         lattice[i, j, k] = (
-                                            field(table, rows, begin, end, x, y, z) if close else here - math.copysign(2 * radius, here)
+                                            field(table, rows, begin, end, x, y, z)
+                                            if close
+                                            else 0.85 * here - math.copysign(2 * radius, here)
                                         )
 
 

@@ -192,7 +192,9 @@ def shade(
         glare += 0.26 * _ramp(0.72, 0.97, rx * light[0] + ry * light[1] + rz * light[2]) * shadow
         warm = 0.25
     elif finish == ICE:
-        lit = 0.34 + 0.42 * lit + 0.30 * _studio(d[0] + 0.5 * rx, d[1] + 0.5 * ry, d[2] + 0.5 * rz, light, 0.2)
+        lit = (
+            0.34 + 0.42 * lit + 0.30 * _studio(d[0] + 0.5 * rx, d[1] + 0.5 * ry, d[2] + 0.5 * rz, light, 0.2)
+        )
         glare = (0.06 + 0.65 * rim) * _studio(rx, ry, rz, light, 0.0) * seen + 0.10 * rim
         glare += 0.5 * _ramp(0.92, 0.96, rx * light[0] + ry * light[1] + rz * light[2]) * shadow
     elif finish == PLUSH:

@@ -97,7 +97,7 @@ def _look(
             i, j, k = block_at(p[0]), block_at(p[1]), block_at(p[2])
             begin, end = spans[i, j, k, 0], spans[i, j, k, 1]
             distance = field(table, rows, begin, end, p[0], p[1], p[2])
-            if distance < 0.002:  # a fifth of a pixel
+            if distance < 0.001:  # a tenth of a pixel
                 hit = True
                 break
             t += 0.9 * distance  # an ellipsoid's may be a little too large

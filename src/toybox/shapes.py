@@ -117,7 +117,7 @@ KINDS: dict[str, Kind] = {
 
 def pancakes(s: Solid, v: Vary) -> None:
     for k in range(5):
-        x, y, z, wide = 0.04 * np.sin(2.1 * k), 0.03 * np.cos(3 * k), -0.115 * k, 0.5 - 0.012 * k
+        x, y, z, wide = 0.04 * np.sin(2.1 * k), 0.03 * np.cos(3 * k), -0.105 * k, 0.5 - 0.012 * k
         s.cylinder((x, y, z - 0.11), (x, y, z), wide, WAFFLE, rounding=0.05)
         s.cylinder((x, y, z - 0.075), (x, y, z - 0.04), wide + 0.006, CREAM, rounding=0.017)
     for k, long in enumerate((0.30, 0.14, 0.38, 0.2, 0.26)):  # syrup
@@ -142,7 +142,13 @@ def lily_pad(s: Solid, v: Vary) -> None:
     for ring, count in ((0.10, 7), (0.05, 5)):
         for k in range(count):
             a = 2 * np.pi * k / count
-            s.ellipsoid((-0.36 + ring * np.cos(a), 0.36 + ring * np.sin(a), 0.06 + 0.3 * (0.1 - ring)), (0.095, 0.04, 0.025), PINK if ring > 0.07 else WHITE, turn=float(np.degrees(a)), tilt=-35)
+            s.ellipsoid(
+                (-0.36 + ring * np.cos(a), 0.36 + ring * np.sin(a), 0.06 + 0.3 * (0.1 - ring)),
+                (0.095, 0.04, 0.025),
+                PINK if ring > 0.07 else WHITE,
+                turn=float(np.degrees(a)),
+                tilt=-35,
+            )
     s.ellipsoid((-0.36, 0.36, 0.07), 0.045, YELLOW)
 
 
@@ -151,7 +157,9 @@ def stump(s: Solid, v: Vary) -> None:
     s.cylinder((0, 0, -0.03), (0, 0, 0.012), 0.39, WOOD)
     for k in range(6):
         a = k * np.pi / 3 + 0.3
-        s.ellipsoid((0.44 * np.cos(a), 0.44 * np.sin(a), -0.36), (0.17, 0.085, 0.085), BARK, turn=float(np.degrees(a)))
+        s.ellipsoid(
+            (0.44 * np.cos(a), 0.44 * np.sin(a), -0.36), (0.17, 0.085, 0.085), BARK, turn=float(np.degrees(a))
+        )
 
 
 def plate(s: Solid, v: Vary) -> None:

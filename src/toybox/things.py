@@ -51,8 +51,8 @@ def car(s: Solid, v: Vary) -> None:
     s.box((0.585, 0, -0.085), (0.03, 0.10, 0.115), CHROME, rounding=0.03)
     for y in (-0.06, -0.02, 0.02, 0.06):
         s.box((0.61, y, -0.085), (0.03, 0.009, 0.095), BLACK, mode=DECAL)
-    s.capsule((0.625, -0.25, -0.235), (0.625, 0.25, -0.235), 0.03, CHROME)
-    s.capsule((-0.615, -0.25, -0.235), (-0.615, 0.25, -0.235), 0.03, CHROME)
+    s.capsule((0.60, -0.25, -0.205), (0.60, 0.25, -0.205), 0.03, CHROME)
+    s.capsule((-0.60, -0.25, -0.205), (-0.60, 0.25, -0.205), 0.03, CHROME)
     s.cylinder((-0.58, 0, -0.07), (-0.66, 0, -0.07), 0.125, TYRE, rounding=0.03)
     s.cylinder((-0.64, 0, -0.07), (-0.675, 0, -0.07), 0.065, CHROME, rounding=0.015)
 
@@ -65,7 +65,11 @@ def _windows(s: Solid, y: float, z: float, half: float, face: float, along_x: bo
     s.box(place, frame, WHITE)
     s.box(place, thin, GLASS)
     outward = np.sign(face)
-    bar = (place[0] + 0.01 * outward, place[1], place[2]) if along_x else (place[0], place[1] + 0.01 * outward, place[2])
+    bar = (
+        (place[0] + 0.01 * outward, place[1], place[2])
+        if along_x
+        else (place[0], place[1] + 0.01 * outward, place[2])
+    )
     for size in ((half * 0.13, half), (half, half * 0.13)):
         s.box(bar, (0.025, *size) if along_x else (size[0], 0.025, size[1]), WHITE, rounding=0.002)
 
@@ -122,7 +126,9 @@ def cottage(s: Solid, v: Vary) -> None:
             _windows(s, x, z0 + 0.22, 0.06, side * wide, False)
         s.box((front + 0.035, side * 0.215, z0 + 0.12), (0.04, 0.085, 0.025), WOOD)
         for k in range(3):
-            s.ellipsoid((front + 0.04, side * 0.215 + 0.06 * (k - 1), z0 + 0.155), 0.038, (RED, YELLOW)[k % 2])
+            s.ellipsoid(
+                (front + 0.04, side * 0.215 + 0.06 * (k - 1), z0 + 0.155), 0.038, (RED, YELLOW)[k % 2]
+            )
         s.ellipsoid((0.0, side * (wide + 0.06), z0 + 0.02), (0.15, 0.09, 0.08), GREEN)
     s.cylinder((0.1 - front, 0, top), (-front - 0.02, 0, top), 0.10, WHITE)
     s.cylinder((0.1 - front, 0, top), (-front - 0.03, 0, top), 0.078, GLASS)
@@ -141,8 +147,20 @@ def castle(s: Solid, v: Vary) -> None:
         for y in SIDES:
             s.cylinder((x * half, y * half, -0.46), (x * half, y * half, tall - 0.22), tower)
             s.cylinder((x * half, y * half, tall - 0.27), (x * half, y * half, tall - 0.20), tower + 0.025)
-            s.cone((x * half, y * half, tall - 0.21), (x * half, y * half, tall + 0.06), tower + 0.035, 0.01, BLUE)
-            s.box((x * (half + tower * 0.7), y * (half + tower * 0.7), tall - 0.36), (0.035, 0.035, 0.06), DARK, turn=45 * x * y, mode=DECAL)
+            s.cone(
+                (x * half, y * half, tall - 0.21),
+                (x * half, y * half, tall + 0.06),
+                tower + 0.035,
+                0.01,
+                BLUE,
+            )
+            s.box(
+                (x * (half + tower * 0.7), y * (half + tower * 0.7), tall - 0.36),
+                (0.035, 0.035, 0.06),
+                DARK,
+                turn=45 * x * y,
+                mode=DECAL,
+            )
     s.cylinder((0, 0, -0.30), (0, 0, 0.22), 0.17)
     s.cylinder((0, 0, 0.16), (0, 0, 0.23), 0.195)
     s.cone((0, 0, 0.22), (0, 0, 0.54), 0.21, 0.01, BLUE)
@@ -226,7 +244,12 @@ def robot(s: Solid, v: Vary) -> None:
         s.ellipsoid((0.20, side * 0.085, 0.345), (0.03, 0.055, 0.055), YELLOW)
         s.cylinder((0, side * 0.21, 0.31), (0, side * 0.275, 0.31), 0.075, RED)
         s.ellipsoid((0, side * 0.26, -0.01), 0.085, CHROME)
-        s.tube([(0, side * 0.28, -0.02), (0.04, side * 0.36, -0.16), (0.14, side * 0.36, -0.24)], (0.06, 0.055, 0.055), MAIN, pieces=5)
+        s.tube(
+            [(0, side * 0.28, -0.02), (0.04, side * 0.36, -0.16), (0.14, side * 0.36, -0.24)],
+            (0.06, 0.055, 0.055),
+            MAIN,
+            pieces=5,
+        )
         s.ellipsoid((0.18, side * 0.36, -0.26), 0.085, CHROME)
         s.cylinder((0, side * 0.115, -0.30), (0, side * 0.115, -0.48), 0.07, CHROME)
         s.box((0.05, side * 0.125, -0.52), (0.15, 0.10, 0.065), SHADE, rounding=0.04)
@@ -251,7 +274,12 @@ def snowman(s: Solid, v: Vary) -> None:
     s.cone((0.17, 0, 0.34), (0.44, 0, 0.32), 0.06, 0.012, ORANGE)
     for side in SIDES:
         s.ellipsoid((0.175, side * 0.085, 0.41), (0.035, 0.036, 0.042), BLACK)
-        s.tube([(0, side * 0.20, 0.06), (0.02, side * 0.38, 0.14), (0.02, side * 0.50, 0.26)], (0.028, 0.026, 0.02), BARK, pieces=4)
+        s.tube(
+            [(0, side * 0.20, 0.06), (0.02, side * 0.38, 0.14), (0.02, side * 0.50, 0.26)],
+            (0.028, 0.026, 0.02),
+            BARK,
+            pieces=4,
+        )
         s.capsule((0.02, side * 0.42, 0.17), (0.03, side * 0.53, 0.16), 0.018, BARK)
     for k in range(5):
         a = (k - 2) * 0.38
@@ -269,7 +297,9 @@ def chair(s: Solid, v: Vary) -> None:
     for side in SIDES:
         s.capsule((-0.24, side * (wide - 0.04), -0.02), (-0.31, side * (wide - 0.04), 0.58), 0.042)
         for x in (-0.23, 0.24):
-            s.round_cone((x, side * (wide - 0.045), -0.02), (1.08 * x, side * (wide - 0.03), -0.54), 0.048, 0.035)
+            s.round_cone(
+                (x, side * (wide - 0.045), -0.02), (1.08 * x, side * (wide - 0.03), -0.54), 0.048, 0.035
+            )
         s.capsule((-0.23, side * (wide - 0.04), -0.32), (0.24, side * (wide - 0.04), -0.32), 0.025)
     s.capsule((0.24, -wide + 0.04, -0.26), (0.24, wide - 0.04, -0.26), 0.025)
     for z in (0.22, 0.38, 0.53):
@@ -291,7 +321,11 @@ def table(s: Solid, v: Vary) -> None:
 
 def mug(s: Solid, v: Vary) -> None:
     wide, tall = v(0.31), v(0.35)
-    s.tube([(0, wide - 0.02, 0.20), (0, wide + 0.20, 0.18), (0, wide + 0.22, -0.08), (0, wide - 0.02, -0.20)], (0.06, 0.055, 0.055, 0.06), pieces=10)
+    s.tube(
+        [(0, wide - 0.02, 0.20), (0, wide + 0.20, 0.18), (0, wide + 0.22, -0.08), (0, wide - 0.02, -0.20)],
+        (0.06, 0.055, 0.055, 0.06),
+        pieces=10,
+    )
     s.cylinder((0, 0, -tall), (0, 0, tall), wide, rounding=0.04)
     s.cylinder((0, 0, -tall + 0.08), (0, 0, tall + 0.2), wide - 0.055, CREAM, rounding=0.0, mode=SUBTRACT)
     s.cylinder((0, 0, -tall + 0.05), (0, 0, tall - 0.10), wide - 0.05, COCOA, rounding=0.0)
@@ -322,9 +356,18 @@ def teapot(s: Solid, v: Vary) -> None:
     s.torus((0, 0, 0.19), 0.20, 0.026, part=SHADE)
     s.ellipsoid((0, 0, 0.19), (0.20, 0.20, 0.10))
     s.ellipsoid((0, 0, 0.32), 0.065, SHADE)
-    s.tube([(0, 0.28, -0.18), (0, 0.48, -0.06), (0, 0.52, 0.10), (0, 0.64, 0.20)], (0.12, 0.075, 0.055, 0.055), pieces=8, blend=0.02)
+    s.tube(
+        [(0, 0.28, -0.18), (0, 0.48, -0.06), (0, 0.52, 0.10), (0, 0.64, 0.20)],
+        (0.12, 0.075, 0.055, 0.055),
+        pieces=8,
+        blend=0.02,
+    )
     s.ellipsoid((0, 0.675, 0.232), (0.034, 0.04, 0.034), DARK, mode=DECAL)
-    s.tube([(0, -0.32, 0.10), (0, -0.56, 0.14), (0, -0.58, -0.12), (0, -0.33, -0.22)], (0.05, 0.05, 0.05, 0.045), pieces=10)
+    s.tube(
+        [(0, -0.32, 0.10), (0, -0.56, 0.14), (0, -0.58, -0.12), (0, -0.33, -0.22)],
+        (0.05, 0.05, 0.05, 0.045),
+        pieces=10,
+    )
     s.box((0, 0, -0.10), (0.6, 0.45, 0.04), SHADE, mode=DECAL)
 
 

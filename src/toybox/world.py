@@ -125,7 +125,9 @@ def _resize(image: np.ndarray, size: int, mode: str) -> np.ndarray:
 
 
 def _blurred(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return _resize(_resize(image, int(rng.integers(SIZE // 7, SIZE * 2 // 5)), "area"), SIZE, "bicubic").clip(0, None)
+    return _resize(_resize(image, int(rng.integers(SIZE // 7, SIZE * 2 // 5)), "area"), SIZE, "bicubic").clip(
+        0, None
+    )
 
 
 def half_formed(table: np.ndarray, subject: Subject, camera: Cameras, rng: np.random.Generator) -> np.ndarray:
