@@ -67,8 +67,8 @@ The recipe was found while these weights were trained, so they saw less of it th
 80,000 samples were latents of an autoencoder of 30.0 dB, the pooled sentence came in after 109,000, and the
 stress on the highest noise, without which the view words were not learnt at all, after 162,000.
 
-No caption names these {pairs} pairs of colour and kind, nor these {material_pairs} of material and kind, so that
-one can see what the model makes of pairs it was never told: {held_out}; {material_held_out}.
+No caption names these {pairs} pairs of colour and kind, nor these {material_pairs} of material and kind, so
+that one can see what the model makes of pairs it was never told: {held_out}; {material_held_out}.
 
 ## What it cannot do
 

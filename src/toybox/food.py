@@ -17,7 +17,6 @@ from src.toybox.paint import (
     SHADE,
     WAFFLE,
     WHITE,
-    WOOD,
     YELLOW,
 )
 from src.toybox.solid import DECAL, SUBTRACT, Solid, Vary
@@ -90,8 +89,8 @@ def icecream(s: Solid, v: Vary) -> None:
                     mode=DECAL,
                 )
     s.ellipsoid((0, 0, 0.16), (0.31, 0.31, v(0.30)))
-    for x, y, turn in _around(9, 0.25):
-        s.ellipsoid((x, y, 0.02 + 0.02 * np.sin(turn)), (0.085, 0.095, 0.075), blend=0.03)
+    for k, (x, y, _) in enumerate(_around(9, 0.25)):
+        s.ellipsoid((x, y, 0.02 + 0.02 * np.sin(5.0 * k)), (0.085, 0.095, 0.075), blend=0.03)
     s.ellipsoid((0, 0, v(0.48)), 0.075, RED)
     s.tube([(0, 0, 0.53), (0.03, 0, 0.60), (0.09, 0, 0.65)], (0.013, 0.012, 0.012), GREEN, pieces=3)
     s.ellipsoid((0, 0, 0.42), (0.17, 0.17, 0.05), COCOA)

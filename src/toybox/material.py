@@ -68,9 +68,15 @@ def _noise(x: float, y: float, z: float) -> float:
 
 
 @compiled
+def fur(x: float, y: float, z: float) -> float:
+    """How far plush stands out at a place, in world units: its outline is as rough as its surface."""
+    return 0.011 * _noise(52 * x, 52 * y, 52 * z)
+
+
+@compiled
 def _scales(x: float, y: float, z: float) -> tuple[float, float]:
     """Nearest of one random point a cell: how far it is, and its own number in [0, 1)."""
-    i, j, k = int(math.floor(x)), int(math.floor(y)), int(math.floor(z))
+    i, j, k = math.floor(x), math.floor(y), math.floor(z)
     nearest, name = 9.0, 0.0
     for a in range(i - 1, i + 2):
         for b in range(j - 1, j + 2):
@@ -111,8 +117,8 @@ def shade(
 ) -> None:
     """Colour `out` [3] in [0, 1] of a surface at p with normal n (changed by bumps), seen along d.
 
-    `paint` [parts, 4] is every part's colour and finish; `offset` [3] moves the textures; `ao` and `shadow` are
-    the shares of the sky and of the key light that reach it.
+    `paint` [parts, 4] is every part's colour and finish; `offset` [3] moves the textures; `ao` and `shadow`
+    are the shares of the sky and of the key light that reach it.
     """
     finish = int(paint[part, 3])
     x, y, z = p[0] + offset[0], p[1] + offset[1], p[2] + offset[2]
@@ -176,7 +182,7 @@ def shade(
     elif finish == GLOSSY:
         glare = (0.05 + 0.4 * rim) * _studio(rx, ry, rz, light, 0.0) * seen
         glare += 0.6 * _ramp(0.90, 0.97, rx * light[0] + ry * light[1] + rz * light[2]) * shadow
-    elif finish == GOLD or finish == SILVER:
+    elif finish in (GOLD, SILVER):
         lit = 0.10 * lit + 1.02 * _studio(rx, ry, rz, light, 0.02) * seen
         edge = 0.25 * rim
     elif finish == METAL:
@@ -199,9 +205,9 @@ def shade(
         glare += 0.5 * _ramp(0.92, 0.96, rx * light[0] + ry * light[1] + rz * light[2]) * shadow
     elif finish == PLUSH:
         lit = 0.14 + 0.76 * lit + 0.60 * rim * (0.4 + 0.6 * ao)
-    elif finish == WOODEN or finish == LEAVES:
+    elif finish in (WOODEN, LEAVES):
         glare = 0.03 * _studio(rx, ry, rz, light, 0.5) * seen
-    elif finish != STONE and finish != CLAY_FINISH and finish != STRAW:  # MATTE: soft vinyl
+    elif finish not in (STONE, CLAY_FINISH, STRAW):  # MATTE: soft vinyl
         lit *= 0.96
         glare = (0.02 + 0.10 * rim) * _studio(rx, ry, rz, light, 0.5) * seen
         glare += 0.10 * _ramp(0.60, 1.0, rx * light[0] + ry * light[1] + rz * light[2]) * shadow

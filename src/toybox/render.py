@@ -1,6 +1,6 @@
 """A sphere tracer for the toy world's solids, compiled by numba when first called (cached afterwards).
 
-`trace` shades solid surfaces: one ray through the middle of every pixel, and four where its neighbours differ.
+`trace` shades solid surfaces: one ray through the middle of every pixel, and four where neighbours differ.
 `fog` integrates a soft volume around the same solid, which is what a half-formed radiance field looks like.
 """
 
@@ -8,8 +8,10 @@ import math
 
 import numpy as np
 
-from src.toybox.distance import CELL, HALF, bare, block_at, compiled, field, near, part_at, roughly
-from src.toybox.material import shade, unit
+from src.toybox.distance import bare, compiled, field, part_at
+from src.toybox.lattice import CELL, HALF, block_at, near, roughly
+from src.toybox.material import fur, shade, unit
+from src.toybox.paint import MAIN, PLUSH
 
 TILE = 8  # pixels
 REACH = 0.55  # no solid comes further from the origin, blends included
@@ -41,7 +43,7 @@ def _node(v: float) -> int:
 
 @compiled
 def _start(lattice: np.ndarray, o: np.ndarray, d: np.ndarray, spread: float) -> float:
-    """How far every ray within a cone around d (radius `spread` at distance 1) may go before it nears anything."""
+    """How far all rays in a cone around d (radius `spread` at distance 1) go before they near anything."""
     away = math.sqrt(o[0] ** 2 + o[1] ** 2 + o[2] ** 2)
     t = max(away - REACH, 0.0) / (1 + spread)
     while t < away + REACH:
@@ -84,7 +86,7 @@ def _look(
     if gap <= 0:
         return -1, sky, sun
     t, far = max(middle - math.sqrt(gap), start), middle + math.sqrt(gap)
-    hit, begin, end, distance = False, 0, 0, 0.0
+    hit, begin, end, smooth = False, 0, 0, 0.0
     for _ in range(120):
         if t > far:
             break
@@ -97,6 +99,11 @@ def _look(
             i, j, k = block_at(p[0]), block_at(p[1]), block_at(p[2])
             begin, end = spans[i, j, k, 0], spans[i, j, k, 1]
             distance = field(table, rows, begin, end, p[0], p[1], p[2])
+            smooth = distance
+            if distance < 0.015 and paint[MAIN, 3] == PLUSH:
+                part = part_at(table, rows, begin, end, p[0], p[1], p[2])
+                if paint[part, 3] == PLUSH:
+                    distance += fur(p[0] + offset[0], p[1] + offset[1], p[2] + offset[2])
             if distance < 0.001:  # a tenth of a pixel
                 hit = True
                 break
@@ -106,7 +113,7 @@ def _look(
     e = 0.002  # forward differences
     for c in range(3):
         x, y, z = p[0] + e * (c == 0), p[1] + e * (c == 1), p[2] + e * (c == 2)
-        n[c] = field(table, rows, begin, end, x, y, z) - distance
+        n[c] = field(table, rows, begin, end, x, y, z) - smooth
     unit(n)
     part = part_at(table, rows, begin, end, p[0], p[1], p[2])
     if sky < 0:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from src.toybox import animals, food, things
+from src.toybox import buildings, creatures, food, mammals, things, vehicles
 from src.toybox.paint import (
     BARK,
     BLUE,
@@ -65,19 +65,19 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {
-    "lion": Kind(animals.lion, "lion", "tawny", True),
-    "cat": Kind(animals.cat, "cat", "grey", True),
-    "rabbit": Kind(animals.rabbit, "rabbit", "hazel", True),
-    "duck": Kind(animals.duck, "duck", "yellow", True),
-    "hedgehog": Kind(animals.hedgehog, "hedgehog", "hazel", True),
-    "elephant": Kind(animals.elephant, "elephant", "elephant", True),
-    "owl": Kind(animals.owl, "owl", "hazel", True),
-    "frog": Kind(animals.frog, "frog", "leaf", True),
-    "pig": Kind(animals.pig, "pig", "pink", True),
-    "bear": Kind(animals.bear, "teddy bear", "hazel", True),
-    "penguin": Kind(animals.penguin, "penguin", "slate", True),
-    "dinosaur": Kind(animals.dinosaur, "dinosaur", "green", True),
-    "snail": Kind(animals.snail, "snail", "orange", True),
+    "lion": Kind(mammals.lion, "lion", "tawny", True),
+    "cat": Kind(mammals.cat, "cat", "grey", True),
+    "rabbit": Kind(mammals.rabbit, "rabbit", "hazel", True),
+    "duck": Kind(creatures.duck, "duck", "yellow", True),
+    "hedgehog": Kind(mammals.hedgehog, "hedgehog", "hazel", True),
+    "elephant": Kind(mammals.elephant, "elephant", "elephant", True),
+    "owl": Kind(creatures.owl, "owl", "hazel", True),
+    "frog": Kind(creatures.frog, "frog", "leaf", True),
+    "pig": Kind(mammals.pig, "pig", "pink", True),
+    "bear": Kind(mammals.bear, "teddy bear", "hazel", True),
+    "penguin": Kind(creatures.penguin, "penguin", "slate", True),
+    "dinosaur": Kind(creatures.dinosaur, "dinosaur", "green", True),
+    "snail": Kind(creatures.snail, "snail", "orange", True),
     "tree": Kind(food.tree, "tree", "green"),
     "mushroom": Kind(food.mushroom, "mushroom", "red"),
     "cactus": Kind(food.cactus, "cactus in a clay pot", "green"),
@@ -89,13 +89,13 @@ KINDS: dict[str, Kind] = {
     "pineapple": Kind(food.pineapple, "pineapple", "yellow"),
     "cupcake": Kind(food.cupcake, "cupcake", "pink"),
     "cookies": Kind(food.cookies, "plate of chocolate chip cookies", "dough"),
-    "car": Kind(things.car, "car", "red", True),
-    "house": Kind(things.house, "house", "red", True),
-    "cottage": Kind(things.cottage, "cottage with a thatched roof", "cream", True),
-    "castle": Kind(things.castle, "castle", "sand", True),
-    "rocket": Kind(things.rocket, "rocket", "white", True),
-    "boat": Kind(things.boat, "boat", "blue", True),
-    "airplane": Kind(things.airplane, "airplane", "yellow", True),
+    "car": Kind(vehicles.car, "car", "red", True),
+    "house": Kind(buildings.house, "house", "red", True),
+    "cottage": Kind(buildings.cottage, "cottage with a thatched roof", "cream", True),
+    "castle": Kind(buildings.castle, "castle", "sand", True),
+    "rocket": Kind(vehicles.rocket, "rocket", "white", True),
+    "boat": Kind(vehicles.boat, "boat", "blue", True),
+    "airplane": Kind(vehicles.airplane, "airplane", "yellow", True),
     "robot": Kind(things.robot, "robot", "steel", True),
     "snowman": Kind(things.snowman, "snowman", "white", True),
     "chair": Kind(things.chair, "chair", "brown", True),

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -124,7 +125,7 @@ class Solid:
                     + (3 * p1 - p0 - 3 * p2 + p3) * w**3
                 )
             )
-        for p, q in zip(spots, spots[1:], strict=False):
+        for p, q in pairwise(spots):
             self.round_cone(
                 (p[0], p[1], p[2]), (q[0], q[1], q[2]), max(p[3], 1e-3), max(q[3], 1e-3), part, **kw
             )

@@ -1,4 +1,4 @@
-"""The animals of the toy world, toys with large heads; all look along +x, their left is +y."""
+"""The mammals of the toy world, toys with large heads; all look along +x, their left is +y."""
 
 import numpy as np
 
@@ -8,19 +8,18 @@ from src.toybox.paint import (
     DARK,
     GREEN,
     MAIN,
-    ORANGE,
     PINK,
     RED,
     SHADE,
     WHITE,
-    YELLOW,
 )
 from src.toybox.solid import DECAL, Solid, Vary, Vector
 
 SIDES = (-1, 1)
 
 
-def _eyes(s: Solid, x: float, y: float, z: float, radius: float) -> None:
+def eyes(s: Solid, x: float, y: float, z: float, radius: float) -> None:
+    """Two black eyes at (x, +-y, z), each with a glint."""
     for side in SIDES:
         s.ellipsoid((x, side * y, z), (radius * 0.8, radius, radius * 1.15), BLACK)
         s.ellipsoid((x + radius * 0.65, side * y + radius * 0.3, z + radius * 0.5), radius * 0.33, WHITE)
@@ -55,7 +54,7 @@ def lion(s: Solid, v: Vary) -> None:
         s.ellipsoid((0.49, side * 0.065, 0.10), (0.075, 0.085, 0.07), CREAM)
     s.ellipsoid((0.47, 0, 0.035), (0.06, 0.06, 0.05), CREAM)
     s.ellipsoid((0.55, 0, 0.165), (0.045, 0.065, 0.042), BLACK)
-    _eyes(s, 0.475, 0.115, 0.275, 0.048)
+    eyes(s, 0.475, 0.115, 0.275, 0.048)
     s.tube([(-0.42, 0, -0.08), (-0.60, 0, 0.0), (-0.62, 0, v(0.26))], (0.045, 0.04, 0.035))
     s.ellipsoid((-0.62, 0, 0.34), (0.09, 0.09, 0.12), SHADE)
 
@@ -99,20 +98,8 @@ def rabbit(s: Solid, v: Vary) -> None:
         s.ellipsoid((0.31, side * 0.05, 0.05), (0.06, 0.065, 0.05), WHITE)
     s.ellipsoid((0.365, 0, 0.09), (0.03, 0.04, 0.028), PINK)
     s.box((0.345, 0, -0.01), (0.025, 0.03, 0.04), WHITE)
-    _eyes(s, 0.285, 0.12, 0.17, 0.05)
+    eyes(s, 0.285, 0.12, 0.17, 0.05)
     s.ellipsoid((-0.36, 0, -0.36), 0.12, WHITE)
-
-
-def duck(s: Solid, v: Vary) -> None:
-    s.ellipsoid((-0.06, 0, -0.20), (v(0.44), 0.32, 0.25))
-    s.tube([(-0.30, 0, -0.14), (-0.50, 0, -0.04), (-0.58, 0, 0.14)], (0.18, 0.11, 0.03), blend=0.06)
-    s.ellipsoid((0.22, 0, v(0.20)), (0.25, 0.245, 0.24), blend=0.08)
-    s.ellipsoid((0.50, 0, 0.16), (0.15, 0.135, 0.038), ORANGE, tilt=-8)
-    s.ellipsoid((0.48, 0, 0.12), (0.12, 0.11, 0.035), ORANGE, tilt=8)
-    _eyes(s, 0.405, 0.13, 0.265, 0.05)
-    for side in SIDES:
-        s.ellipsoid((-0.12, side * 0.28, -0.12), (0.25, 0.075, 0.14), SHADE, tilt=16)
-        s.ellipsoid((-0.34, side * 0.29, -0.04), (0.09, 0.05, 0.05), SHADE, tilt=30)
 
 
 def hedgehog(s: Solid, v: Vary) -> None:
@@ -134,7 +121,7 @@ def hedgehog(s: Solid, v: Vary) -> None:
     s.ellipsoid((0.20, 0, -0.05), (0.22, 0.24, 0.23), CREAM)
     s.round_cone((0.28, 0, -0.08), (0.50, 0, -0.06), 0.16, 0.055, CREAM, blend=0.05)
     s.ellipsoid((0.56, 0, -0.045), 0.055, BLACK)
-    _eyes(s, 0.385, 0.125, 0.03, 0.048)
+    eyes(s, 0.385, 0.125, 0.03, 0.048)
     for side in SIDES:
         s.ellipsoid((0.20, side * 0.21, 0.16), (0.05, 0.08, 0.08), MAIN)
         for x in (-0.24, 0.15):
@@ -167,48 +154,9 @@ def elephant(s: Solid, v: Vary) -> None:
             WHITE,
             pieces=5,
         )
-    _eyes(s, 0.465, 0.155, 0.275, 0.042)
+    eyes(s, 0.465, 0.155, 0.275, 0.042)
     s.tube([(-0.52, 0, 0.0), (-0.62, 0, -0.14), (-0.62, 0, -0.28)], (0.035, 0.03, 0.025))
     s.ellipsoid((-0.62, 0, -0.32), (0.04, 0.04, 0.07), DARK)
-
-
-def owl(s: Solid, v: Vary) -> None:
-    s.round_cone((0, 0, -0.20), (0, 0, 0.22), v(0.32), 0.29)
-    s.ellipsoid((0.12, 0, -0.18), (0.24, 0.22, 0.26), CREAM)
-    for z, count in ((-0.28, 3), (-0.18, 4), (-0.08, 3)):
-        for k in range(count):
-            y = (k - (count - 1) / 2) * 0.11
-            s.ellipsoid((0.33, y, z), (0.10, 0.026, 0.030), SHADE, mode=DECAL)
-    for z, count in ((0.30, 2), (0.16, 3), (0.02, 4), (-0.12, 3), (-0.26, 2)):
-        for k in range(count):
-            s.ellipsoid((-0.30, (k - (count - 1) / 2) * 0.12, z), (0.14, 0.03, 0.036), SHADE, mode=DECAL)
-    for side in SIDES:
-        s.ellipsoid((-0.03, side * 0.31, -0.16), (0.17, 0.07, 0.30), SHADE, tilt=14)
-        s.cone((0.02, side * 0.17, 0.40), (0.04, side * 0.255, 0.62), 0.11, 0.012)
-        s.ellipsoid((0.215, side * 0.125, 0.26), (0.075, 0.145, 0.145), WHITE, turn=side * 16)
-        s.ellipsoid((0.270, side * 0.120, 0.26), (0.045, 0.092, 0.092), YELLOW, turn=side * 16)
-        s.ellipsoid((0.305, side * 0.118, 0.26), (0.025, 0.055, 0.055), BLACK, turn=side * 16)
-        for y in (0.06, 0.13):
-            s.ellipsoid((0.17, side * y, -0.50), (0.11, 0.036, 0.05), ORANGE)
-    s.cone((0.26, 0, 0.20), (0.37, 0, 0.10), 0.05, 0.006, ORANGE)
-    s.ellipsoid((-0.26, 0, -0.46), (0.16, 0.15, 0.05), SHADE, tilt=-38)
-
-
-def frog(s: Solid, v: Vary) -> None:
-    s.ellipsoid((-0.10, 0, -0.10), (v(0.36), 0.30, 0.22), tilt=-22)
-    s.ellipsoid((0.17, 0, 0.10), (0.26, v(0.34), 0.19), blend=0.06)
-    s.ellipsoid((0.20, 0, -0.10), (0.17, 0.22, 0.20), CREAM)
-    for x, y, z, r in ((-0.30, 0.0, 0.0, 0.09), (-0.14, 0.13, 0.10, 0.07), (-0.14, -0.13, 0.10, 0.07)):
-        s.ellipsoid((x, y, z), r, SHADE, mode=DECAL)
-    s.box((0.40, 0, 0.05), (0.14, 0.27, 0.014), DARK, rounding=0.005, mode=DECAL)
-    for side in SIDES:
-        s.ellipsoid((0.17, side * 0.18, 0.28), 0.125, blend=0.02)
-        s.ellipsoid((0.225, side * 0.195, 0.295), (0.085, 0.095, 0.095), WHITE, turn=side * 14)
-        s.ellipsoid((0.285, side * 0.205, 0.30), (0.045, 0.058, 0.058), BLACK, turn=side * 14)
-        s.ellipsoid((-0.22, side * 0.32, -0.20), (0.25, 0.11, 0.15), SHADE, tilt=-24)
-        s.ellipsoid((-0.02, side * 0.40, -0.34), (0.22, 0.10, 0.05), SHADE, turn=side * 22)
-        s.round_cone((0.20, side * 0.24, -0.10), (0.28, side * 0.27, -0.31), 0.075, 0.06, blend=0.03)
-        s.ellipsoid((0.33, side * 0.28, -0.34), (0.13, 0.10, 0.045))
 
 
 def pig(s: Solid, v: Vary) -> None:
@@ -220,7 +168,7 @@ def pig(s: Solid, v: Vary) -> None:
         s.ellipsoid((0.585, side * 0.048, 0.075), (0.02, 0.025, 0.038), BLACK)
         s.cone((0.24, side * 0.16, 0.30), (0.34, side * 0.27, 0.46), 0.12, 0.015)
         s.ellipsoid((0.35, side * 0.21, 0.38), (0.07, 0.05, 0.06), SHADE, mode=DECAL)
-    _eyes(s, 0.465, 0.14, 0.21, 0.04)
+    eyes(s, 0.465, 0.14, 0.21, 0.04)
     curl: list[Vector] = [
         (-0.46, 0, 0.04),
         (-0.58, 0.06, 0.10),
@@ -237,7 +185,7 @@ def bear(s: Solid, v: Vary) -> None:
     s.ellipsoid((0.03, 0, 0.27), (0.25, v(0.28), 0.25), blend=0.02)
     s.ellipsoid((0.24, 0, 0.20), (0.11, 0.125, 0.10), CREAM)
     s.ellipsoid((0.335, 0, 0.245), (0.038, 0.055, 0.04), BLACK)
-    _eyes(s, 0.245, 0.105, 0.33, 0.042)
+    eyes(s, 0.245, 0.105, 0.33, 0.042)
     for side in SIDES:
         s.ellipsoid((0.0, side * 0.215, 0.47), (0.07, 0.11, 0.11))
         s.ellipsoid((0.055, side * 0.215, 0.47), (0.03, 0.07, 0.07), CREAM)
@@ -249,83 +197,3 @@ def bear(s: Solid, v: Vary) -> None:
     for side in SIDES:
         s.cone((0.23, 0, 0.045), (0.22, side * 0.14, 0.045), 0.02, 0.075, RED)
     s.ellipsoid((0.255, 0, 0.045), 0.045, RED)
-
-
-def penguin(s: Solid, v: Vary) -> None:
-    s.round_cone((0, 0, -0.22), (0, 0, 0.24), v(0.33), 0.26)
-    s.round_cone((0.10, 0, -0.22), (0.085, 0, 0.16), 0.265, 0.20, WHITE)
-    for side in SIDES:
-        s.ellipsoid((0.15, side * 0.105, 0.27), (0.12, 0.115, 0.14), WHITE, turn=side * 20)
-        s.ellipsoid((-0.01, side * v(0.36), -0.13), (0.11, 0.05, 0.27), roll=side * 22)
-        s.ellipsoid((0.15, side * 0.15, -0.53), (0.19, 0.115, 0.055), ORANGE, turn=side * 14)
-    _eyes(s, 0.265, 0.115, 0.305, 0.046)
-    s.cone((0.22, 0, 0.215), (0.42, 0, 0.19), 0.075, 0.015, ORANGE)
-    s.ellipsoid((-0.30, 0, -0.44), (0.14, 0.10, 0.045), tilt=-28)
-
-
-def dinosaur(s: Solid, v: Vary) -> None:
-    s.round_cone((-0.06, 0, -0.16), (0.04, 0, 0.08), v(0.25), 0.18)
-    s.ellipsoid((0.10, 0, -0.14), (0.17, 0.19, 0.24), CREAM, tilt=-16)
-    s.tube(
-        [(-0.14, 0, -0.20), (-0.42, 0, -0.36), (-0.68, 0, -0.34), (-0.86, 0, v(-0.18))],
-        (0.20, 0.13, 0.075, 0.02),
-        blend=0.03,
-    )
-    s.ellipsoid((0.14, 0, 0.34), (0.24, 0.20, 0.19), blend=0.03)
-    s.ellipsoid((0.34, 0, 0.29), (0.21, 0.165, 0.125), blend=0.05)
-    s.box((0.46, 0, 0.245), (0.16, 0.25, 0.013), DARK, rounding=0.005, mode=DECAL)
-    for side in SIDES:
-        s.ellipsoid((0.51, side * 0.06, 0.365), (0.03, 0.022, 0.022), DARK)
-        s.ellipsoid((-0.04, side * 0.20, -0.30), (0.17, 0.11, 0.19), blend=0.02)
-        s.ellipsoid((0.06, side * 0.21, -0.47), (0.19, 0.105, 0.075), blend=0.02)
-        s.tube(
-            [(0.16, side * 0.16, 0.02), (0.28, side * 0.20, -0.04), (0.36, side * 0.18, 0.0)],
-            (0.06, 0.05, 0.05),
-            pieces=4,
-        )
-    _eyes(s, 0.26, 0.165, 0.42, 0.05)
-    spots = [
-        (0.06, 0.52),
-        (-0.07, 0.38),
-        (-0.17, 0.20),
-        (-0.27, 0.04),
-        (-0.38, -0.16),
-        (-0.54, -0.25),
-        (-0.69, -0.24),
-    ]
-    for k, (x, z) in enumerate(spots):
-        size = (0.8, 1.0, 1.1, 1.15, 1.0, 0.8, 0.6)[k]
-        s.cone((x + 0.05, 0, z - 0.05), (x - 0.09 * size, 0, z + 0.09 * size), 0.085 * size, 0.01, ORANGE)
-
-
-def snail(s: Solid, v: Vary) -> None:
-    s.tube(
-        [(-0.62, 0, -0.36), (-0.20, 0, -0.33), (0.26, 0, -0.31), (0.46, 0, -0.12), (0.50, 0, 0.10)],
-        (0.03, 0.13, 0.13, 0.12, 0.125),
-        CREAM,
-        pieces=12,
-    )
-    s.ellipsoid((0.53, 0, 0.14), (0.17, 0.165, 0.15), CREAM)
-    for side in SIDES:
-        s.tube(
-            [(0.54, side * 0.07, 0.24), (0.58, side * 0.12, 0.38), (0.60, side * 0.15, 0.46)],
-            (0.03, 0.026, 0.026),
-            CREAM,
-            pieces=4,
-        )
-        s.ellipsoid((0.61, side * 0.155, 0.49), 0.062, BLACK)
-    s.box((0.66, 0, 0.075), (0.06, 0.07, 0.010), DARK, rounding=0.004, mode=DECAL)
-    # the shell: a spiral of growing tube around y
-    turns = np.linspace(0, 2.35 * 2 * np.pi, 24)
-    center, size = np.array([-0.12, 0.0, 0.08]), v(0.40)
-    points: list[Vector] = []
-    radii = []
-    for a in turns:
-        grow = a / turns[-1]
-        r = size * (0.06 + 0.58 * grow)
-        points.append((center[0] + r * np.cos(a - 2.2), 0.0, center[2] + r * np.sin(a - 2.2)))
-        radii.append(size * (0.24 + 0.20 * grow) * 0.92)
-    for k in range(len(points) - 1):
-        widen = 0.95 * (1 - k / len(points))
-        s.ellipsoid(points[k], (radii[k], radii[k] * (1 + widen), radii[k]), MAIN if (k // 2) % 2 else SHADE)
-    s.ellipsoid(points[-1], radii[-1])
