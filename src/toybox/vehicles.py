@@ -42,7 +42,7 @@ def car(s: Solid, v: Vary) -> None:
         s.box((0, side * 0.27, -0.215), (0.30, 0.06, 0.018), SHADE)
         s.ellipsoid((0.53, side * 0.205, 0.0), (0.075, 0.075, 0.075), CHROME)
         s.ellipsoid((0.575, side * 0.205, 0.0), (0.05, 0.062, 0.062), CREAM)
-        s.ellipsoid((-0.575, side * 0.185, -0.08), (0.05, 0.05, 0.065), RED)
+        s.ellipsoid((-0.60, side * 0.20, -0.05), (0.045, 0.06, 0.065), RED)
     s.box((0.585, 0, -0.085), (0.03, 0.10, 0.115), CHROME, rounding=0.03)
     for y in (-0.06, -0.02, 0.02, 0.06):
         s.box((0.61, y, -0.085), (0.03, 0.009, 0.095), BLACK, mode=DECAL)
