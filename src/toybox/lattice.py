@@ -80,13 +80,13 @@ def _fill(
                     (bk + 1) * side * CELL - HALF,
                 )
                 count, here = _select(table, soft, everything, 0, number, x, y, z, 2 * radius, coarse, 0)
-                close = abs(here) < 2.2 * radius + 2.5 * CELL  # else no ray asks for more than the lattice
-                remote = here > 0.4 or (here < 0 and not close)  # and nobody for more than a lower bound
+                # There nobody asks for more than a lower bound: no ray meets anything, no crevice is shaded.
+                remote = here > 0.36 or here < -2.2 * radius - 2.5 * CELL
                 for fi in range(bi, bi + 2):
                     for fj in range(bj, bj + 2):
                         for fk in range(bk, bk + 2):
                             begin, end = 0, 0
-                            if close:
+                            if not remote:
                                 x, y, z = (
                                     (fi + 0.5) * side * CELL - HALF,
                                     (fj + 0.5) * side * CELL - HALF,
@@ -96,16 +96,12 @@ def _fill(
                                 end, _ = _select(table, soft, coarse, 0, count, x, y, z, radius, rows, filled)
                                 filled = end
                                 spans[fi, fj, fk, 0], spans[fi, fj, fk, 1] = begin, end
-                            elif not remote:
-                                begin, end = filled, filled + count
-                                for at in range(count):
-                                    rows[filled + at] = coarse[at]
                             for i in range(fi * side, (fi + 1) * side + (fi == BLOCKS - 1)):
                                 for j in range(fj * side, (fj + 1) * side + (fj == BLOCKS - 1)):
                                     for k in range(fk * side, (fk + 1) * side + (fk == BLOCKS - 1)):
                                         x, y, z = i * CELL - HALF, j * CELL - HALF, k * CELL - HALF
                                         lattice[i, j, k] = (
-                                            0.85 * here - math.copysign(2 * radius, here)
+                                            0.9 * here - math.copysign(2 * radius, here)
                                             if remote
                                             else field(table, rows, begin, end, x, y, z)
                                         )

@@ -104,7 +104,7 @@ def _look(
                 part = part_at(table, rows, begin, end, p[0], p[1], p[2])
                 if paint[part, 3] == PLUSH:
                     distance += fur(p[0] + offset[0], p[1] + offset[1], p[2] + offset[2])
-            if distance < 0.001:  # a tenth of a pixel
+            if distance < 0.0015:  # a sixth of a pixel
                 hit = True
                 break
             t += 0.9 * distance  # an ellipsoid's may be a little too large
