@@ -1,5 +1,7 @@
 """The model card that travels with the bundled prior's weights, filled in from the world it was taught."""
 
+import textwrap
+
 from src.guidance.prompts import SUFFIXES, Views
 from src.toybox.captions import ENDINGS, MATERIALS, OPENINGS, SYNONYMS, held_out, held_out_material
 from src.toybox.paint import BARE_MATERIAL, COLORS, PRECIOUS
@@ -90,7 +92,7 @@ def model_card(parameters: dict[str, int], samples: int) -> str:
     pairs = [(kind, color) for kind in KINDS for color in COLORS if held_out(kind, color)]
     material_pairs = [(kind, m) for kind in KINDS for m in MATERIALS if held_out_material(kind, m)]
     views = dict.fromkeys(s.removeprefix(", ") for v in (Views.four, Views.eight) for s in SUFFIXES[v])
-    return TEMPLATE.format(
+    card = TEMPLATE.format(
         kinds=len(KINDS),
         size=SIZE,
         parameters=sum(parameters.values()) / 1e6,
@@ -121,3 +123,9 @@ def model_card(parameters: dict[str, int], samples: int) -> str:
         material_pairs=len(material_pairs),
         material_held_out=", ".join(f"{m} {KINDS[kind].noun}" for kind, m in material_pairs),
     )
+    return "\n".join(_wrapped(line) for line in card.split("\n"))
+
+
+def _wrapped(line: str) -> str:
+    indent = "  " if line.startswith("- ") else ""
+    return textwrap.fill(line, 110, subsequent_indent=indent) if len(line) > 120 else line
