@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from src import plan as pricing
 from src.config import identity, run_name
 from src.counters import Cost
 from src.errors import UserError
@@ -22,7 +21,7 @@ from src.plan import (
     scene_costs,
     weightless_prior,
 )
-from src.scene import rendering
+from src.scene import march
 from src.train import train
 from tests.runs import settings, tiny
 from tests.test_train import manifest
@@ -59,14 +58,16 @@ def test_nfsd_spares_rows(first: int, most: float) -> None:
     assert rows <= most
 
 
-def test_a_small_rendering_prices_a_large_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("step", [0, 10**6])
+def test_a_small_rendering_prices_a_large_one(
+    step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Oracle: the large one itself; other rays through the same scene differ by a few per cent."""
-    for module in (pricing, rendering):
-        monkeypatch.setattr(module, "CANDIDATES", 2**15)
+    monkeypatch.setattr(march, "CANDIDATES", 2**15)
     cfg = tiny(tmp_path, "render.samples_per_ray=32", "schedule.resolution_after=64", "batch_size=1")
     probe = probe_resolution(cfg, 64)
     assert probe == 33  # the first size with more than 2^15 bins
-    told, true = scaled(cfg, scene_costs(cfg, probe), probe, 64), scene_costs(cfg, 64)
+    told, true = scaled(cfg, scene_costs(cfg, probe, step), probe, 64), scene_costs(cfg, 64, step)
     for part in true:
         assert told[part].flops == pytest.approx(true[part].flops, rel=0.05)
         assert told[part].bytes == pytest.approx(true[part].bytes, rel=0.05)
