@@ -18,12 +18,14 @@ import torch
 from torch import nn
 
 from src.config import RunConfig
-from src.counters import Cost, FusedAttention, Tally
+from src.counters import Cost, Tally, fused_attention
 from src.errors import UserError
 from src.guidance import replica
 from src.guidance.gaussian import gaussian_prior, scaled_linear
 from src.guidance.loading import REMEDY, WEIGHTS
 from src.guidance.prior import Precision, Prior, PriorConfig
+from src.guidance.small_autoencoder import REMEDY as SMALL_REMEDY
+from src.guidance.small_autoencoder import load_small_autoencoder
 from src.guidance.source import local_source
 from src.guidance.timesteps import sample_timesteps
 from src.model import build, make_optimizer, stand_in
@@ -100,7 +102,7 @@ def plan(cfg: RunConfig) -> Plan:
 def weightless_prior(cfg: PriorConfig) -> Weightless:
     """Return the prior without its weights; without prior.path it has Stable Diffusion 2.1-base's shapes.
 
-    Raises UserError if prior.path holds no configuration of a model.
+    Raises UserError if prior.path holds no configuration of a model, or prior.small_autoencoder no model.
     """
     if cfg.name == "gaussian":
         size = cfg.latent_size or 16
@@ -123,10 +125,14 @@ def weightless_prior(cfg: PriorConfig) -> Weightless:
     dtype = torch.float16 if cfg.precision is Precision.auto else getattr(torch, cfg.precision.name)
     # Module's own `to`: that of diffusers warns of layers which this model does not have.
     vae, unet = (nn.Module.to(networks[part], dtype) for part in ("vae", "unet"))
+    if cfg.small_autoencoder is not None:
+        small = local_source(cfg.small_autoencoder, "prior.small_autoencoder", SMALL_REMEDY).folder
+        vae = load_small_autoencoder(small, vae.config, dtype, torch.device("meta"))
     scheduler = SimpleNamespace(
         alphas_cumprod=scaled_linear(), config=SimpleNamespace(prediction_type=prediction)
     )
-    prior = Prior(None, networks["text_encoder"], vae, unet, scheduler)
+    checkpoint_encoder = cfg.checkpoint_encoder and cfg.small_autoencoder is None
+    prior = Prior(None, networks["text_encoder"], vae, unet, scheduler, checkpoint_encoder=checkpoint_encoder)
     size = sum(p.numel() * p.element_size() for network in (vae, unet) for p in network.parameters())
     return Weightless(prior, (prior.max_tokens, networks["text_encoder"].config.hidden_size), size)
 
@@ -164,7 +170,7 @@ def guidance_costs(cfg: RunConfig, weightless: Weightless, steps: range, mean_ro
         cfg.batch_size, 3, stage.resolution, stage.resolution, device="meta", requires_grad=True
     )
     text = torch.empty(1, *weightless.text_shape, device="meta")
-    with FusedAttention(), Tally() as tally:
+    with fused_attention(), Tally() as tally:
         tally.charge("encode")
         latents = prior.encode(image, Streams(cfg.seed, 0)("vae"))
         for rows in (1, most):

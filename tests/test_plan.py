@@ -73,6 +73,26 @@ def test_a_small_rendering_prices_a_large_one(
         assert told[part].bytes == pytest.approx(true[part].bytes, rel=0.05)
 
 
+def test_a_cheaper_encoder_is_priced(tmp_path: Path) -> None:
+    """Oracle: checkpointing encodes again in backward; TAESD's few convolutions have far fewer FLOPs."""
+    from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
+
+    with torch.random.fork_rng():
+        AutoencoderTiny().save_pretrained(tmp_path)  # TAESD's shapes
+    again, small = (
+        guidance_costs(cfg, weightless_prior(cfg.prior), range(5000, 5001), 3.0)
+        for cfg in (
+            settings("prompt=a", "preset=paper", change)
+            for change in ("prior.checkpoint_encoder=true", f"prior.small_autoencoder={tmp_path}")
+        )
+    )
+    encode, backward = 1117e9, 1168e9  # without either
+    assert again["encode"].flops == pytest.approx(encode, rel=0.001)
+    assert 0.9 * encode < again["encode, backward"].flops - backward <= 1.001 * encode
+    assert small["encode"].flops < 0.15 * encode
+    assert small["encode, backward"].flops < 0.15 * backward
+
+
 def test_nothing_is_written_and_nothing_else_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Oracle: no folder; the settings of the whole run in what is said."""
     cfg = tiny(tmp_path / "run", "plan=true", "plan_tflops=0.25")
