@@ -32,7 +32,7 @@ class Interval(NamedTuple):
 class Count(NamedTuple):
     """How many of the cases, and the 95% interval of the rate behind them."""
 
-    count: int
+    hits: int
     cases: int
     low: float
     high: float
@@ -72,18 +72,18 @@ def paired(one: Cases, other: Cases) -> Cases:
     return {case: value - other[case] for case, value in one.items() if case in other}
 
 
-def wilson(count: int, cases: int) -> Count:
+def wilson(hits: int, cases: int) -> Count:
     """The 95% interval of a rate from a count (Wilson 1927): right for few cases and near 0 and 1.
 
     Takes the cases as independent, so it is too narrow where the seeds of one prompt share their fate.
     """
-    if not 0 <= count <= cases or cases == 0:
-        raise ValueError(f"{count} of {cases} is no count")
+    if not 0 <= hits <= cases or cases == 0:
+        raise ValueError(f"{hits} of {cases} is no count")
     z = NormalDist().inv_cdf((1 + LEVEL) / 2)
-    rate, share = count / cases, z * z / cases
+    rate, share = hits / cases, z * z / cases
     half = z * math.sqrt(rate * (1 - rate) / cases + share / cases / 4)
     low, high = ((rate + share / 2 + sign * half) / (1 + share) for sign in (-1, 1))
-    return Count(count, cases, max(low, 0.0), min(high, 1.0))
+    return Count(hits, cases, max(low, 0.0), min(high, 1.0))
 
 
 def student_quantile(p: float, freedom: int) -> float:
