@@ -1,0 +1,168 @@
+"""3-D quality in numbers: of one object, or of a suite of prompts × losses × seeds.
+
+    python -m src.evaluate run=outputs/<run> [run=...]
+    python -m src.evaluate suite=toybench losses=[nfsd,sds@7.5,sds] seeds=3 [preset=bench] [workers=2]
+
+A run's folder gets evaluation.json, evaluation.png and evaluation.safetensors.  A suite is a list of prompts,
+conf/prompts/NAME.yaml; losses are those of src.train, with @SCALE for another guidance scale than their own.
+It trains what is not trained yet and evaluates what is not evaluated yet, `workers` runs at once on one
+thread each; stopped at any time, the same command goes on.  OUT (outputs/NAME) gets suite.json, suite.md and
+a sheet of every run for each seed.
+"""
+
+import json
+import shlex
+import sys
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from src.checkpoint import write_atomically
+from src.door import explain
+from src.errors import UserError
+from src.evaluation import measurements, report, suite
+from src.evaluation.figures import in_short, in_words
+from src.evaluation.intervals import Cases
+from src.evaluation.looks import diversity
+from src.evaluation.report import Evaluated
+from src.evaluation.sheets import Cell, contact_sheet
+from src.evaluation.suite import Case
+from src.run_folder import read_manifest
+from src.toybox.arguments import in_range, parse
+
+
+@dataclass
+class Suite:
+    """What the command line can say of a suite."""
+
+    suite: str = ""
+    losses: str = "nfsd,sds"
+    preset: str = "bench"
+    seeds: int = 3  # 0, 1, 2
+    workers: int = 2
+    out: str = ""  # default: outputs/<suite>
+
+    def __post_init__(self) -> None:
+        in_range(self, ["seeds"], 1, 1000)
+        in_range(self, ["workers"], 1, 64)
+
+
+def evaluate_runs(folders: list[Path]) -> int:
+    """Evaluate runs one by one; one that cannot be evaluated is named and does not stop the others."""
+    code = 0
+    for folder in folders:
+        try:
+            found = measurements.evaluate(folder)
+        except UserError as error:
+            print(error, file=sys.stderr)
+            code = 2
+            continue
+        print("\n".join([f"{folder} at step {found['step']}", *in_words(found)]), flush=True)
+        print(folder / "evaluation.png", flush=True)
+    return code
+
+
+def evaluate_suite(chosen: Suite, command: str) -> int:
+    """Train and evaluate what is missing, then write the table and the sheets; 1 if a run failed."""
+    out = Path(chosen.out or f"outputs/{chosen.suite}")
+    cases = suite.cases(chosen.suite, chosen.preset, suite.methods(chosen.losses), chosen.seeds, out)
+    untrained = [case for case in cases if not suite.is_trained(case)]
+    print(f"{out}: {len(cases)} runs, {len(untrained)} of them to train", flush=True)
+    train = [suite.training(case) for case in untrained]
+    failed = suite.work_off(train, chosen.workers, suite.is_trained, _opacity, "trained")
+    todo = [case for case in cases if case.folder not in failed and not _is_evaluated(case)]
+    failed |= suite.work_off(suite.evaluations(todo), chosen.workers, _is_evaluated, _in_short, "evaluated")
+    evaluations = [(case, measurements.read(case.folder)) for case in cases]
+    runs = [
+        Evaluated(case.prompt, case.method, case.seed, case.folder.name, found)
+        for case, found in evaluations
+        if found is not None
+    ]
+    for folder, reason in failed.items():
+        print(f"{folder} failed: {reason}", file=sys.stderr)
+    if runs:
+        _write(out, chosen.suite, command, cases, runs, failed)
+    return 1 if failed else 0
+
+
+def _write(
+    out: Path, name: str, command: str, cases: list[Case], runs: list[Evaluated], failed: dict[Path, str]
+) -> None:
+    """suite.json, suite.md and sheet-seed<N>.png."""
+    summary = report.summarise(runs, _diversity(runs, out))
+    text = report.head(name, command, summary, len(cases), runs) + report.tables(summary)
+    rows = [run._asdict() for run in runs]
+    whole = {"suite": name, "command": command, **report.as_json(summary), "evaluations": rows}
+    whole["failed"] = {folder.name: reason for folder, reason in failed.items()}
+    write_atomically(out / "suite.json", (json.dumps(whole, indent=1) + "\n").encode())
+    write_atomically(out / "suite.md", text.encode())
+    print(text)
+    prompts = list(dict.fromkeys(case.prompt for case in cases))
+    methods = list(dict.fromkeys(case.method for case in cases))
+    for seed in sorted({case.seed for case in cases}):
+        cells = {
+            (run.prompt, run.method): Cell(
+                measurements.thumbnails_of(out / run.name), in_short(run.evaluation)
+            )
+            for run in runs
+            if run.seed == seed
+        }
+        path = out / f"sheet-seed{seed}.png"
+        contact_sheet(prompts, methods, cells, f"{name}, seed {seed}").save(path)
+        print(path)
+    print(out / "suite.md")
+
+
+def _diversity(runs: list[Evaluated], out: Path) -> dict[str, Cases]:
+    """By method: each prompt that has two seeds or more, keyed as if it were one case."""
+    groups: dict[tuple[str, str], list[Evaluated]] = defaultdict(list)
+    for run in runs:
+        groups[run.method, run.prompt].append(run)
+    found: dict[str, dict[tuple[str, int], float]] = defaultdict(dict)
+    for (method, prompt), seeds in groups.items():
+        if len(seeds) > 1:
+            views = torch.stack([measurements.thumbnails_of(out / run.name) for run in seeds])
+            found[method][prompt, 0] = diversity(views.float() / 255)
+    return dict(found)
+
+
+def _is_evaluated(case: Case) -> bool:
+    return measurements.read(case.folder) is not None
+
+
+def _opacity(case: Case) -> str:
+    return f"opacity {read_manifest(case.folder)['opacity']:.2f}"
+
+
+def _in_short(case: Case) -> str:
+    return ", ".join(in_short(measurements.read(case.folder) or {}))
+
+
+def main(arguments: list[str]) -> int:
+    """Exit code 0; 1 if runs of a suite failed; 2 after one sentence about what the user can put right."""
+    try:
+        named = [argument.removeprefix("run=") for argument in arguments if argument.startswith("run=")]
+        others = [argument for argument in arguments if not argument.startswith("run=")]
+        if not named:
+            if not any(argument.startswith("suite=") for argument in others):
+                raise UserError("neither run= nor suite= is given: write run=outputs/NAME or suite=toybench")
+            return evaluate_suite(
+                parse(Suite, others), shlex.join(["python", "-m", "src.evaluate", *arguments])
+            )
+        if others:
+            raise UserError(f"{others[0]} does not go with run=: leave it out")
+        return evaluate_runs([Path(name) for name in named])
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        sentence = explain(error)
+        if sentence is None:
+            raise
+        print(sentence, file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
