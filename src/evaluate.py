@@ -2,11 +2,13 @@
 
     python -m src.evaluate run=outputs/<run> [run=...]
     python -m src.evaluate suite=toybench losses=[nfsd,sds@7.5,sds] seeds=3 [preset=bench] [workers=2]
+                           [train=false] [out=FOLDER]
 
 A run's folder gets evaluation.json, evaluation.png and evaluation.safetensors.  A suite is a list of prompts,
 conf/prompts/NAME.yaml; losses are those of src.train, with @SCALE for another guidance scale than their own.
 It trains what is not trained yet and evaluates what is not evaluated yet, `workers` runs at once on one
-thread each; stopped at any time, the same command goes on.  OUT (outputs/NAME) gets suite.json, suite.md and
+thread each; stopped at any time, the same command goes on.  With train=false it makes do with the runs that are
+there.  OUT (outputs/NAME) gets suite.json, suite.md and
 a sheet of every run for each seed.
 """
 
@@ -42,11 +44,14 @@ class Suite:
     preset: str = "bench"
     seeds: int = 3  # 0, 1, 2
     workers: int = 2
+    train: str = "true"  # false: only what is trained already
     out: str = ""  # default: outputs/<suite>
 
     def __post_init__(self) -> None:
         in_range(self, ["seeds"], 1, 1000)
         in_range(self, ["workers"], 1, 64)
+        if self.train not in ("true", "false"):
+            raise UserError(f"train={self.train} is of the wrong kind: give true or false")
 
 
 def evaluate_runs(folders: list[Path]) -> int:
@@ -69,10 +74,10 @@ def evaluate_suite(chosen: Suite, command: str) -> int:
     out = Path(chosen.out or f"outputs/{chosen.suite}")
     cases = suite.cases(chosen.suite, chosen.preset, suite.methods(chosen.losses), chosen.seeds, out)
     untrained = [case for case in cases if not suite.is_trained(case)]
-    print(f"{out}: {len(cases)} runs, {len(untrained)} of them to train", flush=True)
-    train = [suite.training(case) for case in untrained]
+    print(f"{out}: {len(cases)} runs, {len(untrained)} of them not trained yet", flush=True)
+    train = [suite.training(case) for case in untrained if chosen.train == "true"]
     failed = suite.work_off(train, chosen.workers, suite.is_trained, _opacity, "trained")
-    todo = [case for case in cases if case.folder not in failed and not _is_evaluated(case)]
+    todo = [case for case in cases if suite.is_trained(case) and not _is_evaluated(case)]
     failed |= suite.work_off(suite.evaluations(todo), chosen.workers, _is_evaluated, _in_short, "evaluated")
     evaluations = [(case, measurements.read(case.folder)) for case in cases]
     runs = [
