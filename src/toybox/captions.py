@@ -123,3 +123,32 @@ def vocabulary() -> list[str]:
     phrases = [kind.noun for kind in KINDS.values()] + list(OPENINGS)
     phrases += [*COLORS, *BARE_MATERIAL, *PRECIOUS, *MADE_OF.values(), *SYNONYMS.values(), "an", "made"]
     return sorted({word.lower() for phrase in phrases for word in phrase.split()})
+
+
+def named(prompt: str) -> Subject | None:
+    """The subject that a prompt names, with any opening and view words; None if any word says more than that.
+
+    Undoes `Subject.phrase`, its other ways to put things included: "a donut made of gold".
+    """
+    text = " ".join(prompt.lower().split()).rstrip(".")
+    views = sorted({words for suffixes in SUFFIXES.values() for words in suffixes}, key=len, reverse=True)
+    text = text.removesuffix(next(words for words in views if text.endswith(words)))
+    for opening in OPENINGS:
+        text = text.removeprefix(opening.lower())
+    words = text.split()[text.startswith(("a ", "an ", "the ")) :]
+    spellings = {other: word for word, other in SYNONYMS.items()}
+    materials = {substance: material for material, substance in MADE_OF.items()}
+    material = ""
+    if words[-3:-1] == ["made", "of"] and words[-1] in materials:
+        material, words = materials[words[-1]], words[:-3]
+    words = [spellings.get(word, word) for word in words]
+    nouns = {tuple(kind.noun.split()): name for name, kind in KINDS.items()}
+    for noun, name in nouns.items():
+        rest, tail = words[: -len(noun)], tuple(words[-len(noun) :])
+        if tail != noun:
+            continue
+        color = rest.pop(0) if rest and rest[0] in COLORS else ""
+        if rest and not material and rest[0] in MADE_OF:
+            material = rest.pop(0)
+        return None if rest else Subject(name, color, material)
+    return None

@@ -134,6 +134,46 @@ def _choose(
 
 
 @_compiled
+def _march(
+    table: np.ndarray,
+    chosen: np.ndarray,
+    count: int,
+    origin: np.ndarray,
+    d: np.ndarray,
+    near: float,
+    far: float,
+    p: np.ndarray,
+) -> tuple[float, int]:
+    """Distance along a ray to the chosen rows' surface, or FAR, and the part there; writes the place to `p`."""
+    t, part = near, 0
+    for _ in range(96):
+        for c in range(3):
+            p[c] = origin[c] + t * d[c]
+        distance, part = _field(table, chosen, count, p[0], p[1], p[2])
+        if distance < 0.0012:
+            return t, part
+        t += 0.9 * distance
+        if t > far:
+            break
+    return FAR, part
+
+
+@_compiled
+def distances(table: np.ndarray, origin: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    """How far along unit `directions` [H, W, 3] each ray meets the solid, [H, W]; FAR where it misses."""
+    height, width = directions.shape[0], directions.shape[1]
+    found = np.full((height, width), FAR)
+    chosen, p = np.empty(table.shape[0], np.int64), np.empty(3)
+    for row in range(height):
+        for column in range(width):
+            d = directions[row, column]
+            count, near, far = _choose(table, origin, d, 0.0, chosen)
+            if count > 0:
+                found[row, column], _ = _march(table, chosen, count, origin, d, near, far, p)
+    return found
+
+
+@_compiled
 def _speckle(x: float, y: float, z: float) -> float:
     """A hash of the 3-D cell in [0, 1): stone's grain."""
     n = math.floor(x) * 73856093 ^ math.floor(y) * 19349663 ^ math.floor(z) * 83492791
@@ -207,18 +247,8 @@ def trace(
                 continue
             for corner in range(4):
                 d = directions[2 * row + corner // 2, 2 * column + corner % 2]
-                t, part, hit = near, 0, False
-                for _ in range(96):
-                    for c in range(3):
-                        p[c] = origin[c] + t * d[c]
-                    distance, part = _field(table, chosen, count, p[0], p[1], p[2])
-                    if distance < 0.0012:
-                        hit = True
-                        break
-                    t += 0.9 * distance
-                    if t > far:
-                        break
-                if not hit:
+                t, part = _march(table, chosen, count, origin, d, near, far, p)
+                if t == FAR:
                     continue
                 n[:] = 0.0
                 for k in range(4):  # tetrahedral differences
