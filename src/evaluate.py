@@ -1,15 +1,14 @@
 """3-D quality in numbers: of one object, or of a suite of prompts × losses × seeds.
 
-    python -m src.evaluate run=outputs/<run> [run=...]
+    python -m src.evaluate run=outputs/<run> [run=...] [judge=FOLDER or hub id]
     python -m src.evaluate suite=toybench losses=[nfsd,sds@7.5,sds] seeds=3 [preset=bench] [workers=2]
-                           [train=false] [out=FOLDER]
+                           [train=false] [out=FOLDER] [judge=...]
 
 A run's folder gets evaluation.json, evaluation.png and evaluation.safetensors.  A suite is a list of prompts,
 conf/prompts/NAME.yaml; losses are those of src.train, with @SCALE for another guidance scale than their own.
-It trains what is not trained yet and evaluates what is not evaluated yet, `workers` runs at once on one
-thread each; stopped at any time, the same command goes on.  With train=false it makes do with the runs that are
-there.  OUT (outputs/NAME) gets suite.json, suite.md and
-a sheet of every run for each seed.
+It trains what is not trained yet (train=false: makes do with what is) and evaluates what is not evaluated
+yet, `workers` runs at once on one thread each; stopped at any time, the same command goes on.  OUT
+(outputs/NAME) gets suite.json, suite.md and a sheet of all runs for each seed.
 """
 
 import json
@@ -24,13 +23,15 @@ import torch
 from src.checkpoint import write_atomically
 from src.door import explain
 from src.errors import UserError
-from src.evaluation import measurements, report, suite
-from src.evaluation.figures import in_short, in_words
+from src.evaluation import measurements, suite
+from src.evaluation.figures import in_short, rows_of
 from src.evaluation.intervals import Cases
+from src.evaluation.judge import BUNDLED
 from src.evaluation.looks import diversity
-from src.evaluation.report import Evaluated
+from src.evaluation.report import document
 from src.evaluation.sheets import Cell, contact_sheet
 from src.evaluation.suite import Case
+from src.evaluation.summary import Evaluated, as_json, summarise
 from src.run_folder import read_manifest
 from src.toybox.arguments import in_range, parse
 
@@ -44,6 +45,7 @@ class Suite:
     preset: str = "bench"
     seeds: int = 3  # 0, 1, 2
     workers: int = 2
+    judge: str = BUNDLED
     train: str = "true"  # false: only what is trained already
     out: str = ""  # default: outputs/<suite>
 
@@ -54,17 +56,19 @@ class Suite:
             raise UserError(f"train={self.train} is of the wrong kind: give true or false")
 
 
-def evaluate_runs(folders: list[Path]) -> int:
+def evaluate_runs(folders: list[Path], judge: str) -> int:
     """Evaluate runs one by one; one that cannot be evaluated is named and does not stop the others."""
     code = 0
     for folder in folders:
         try:
-            found = measurements.evaluate(folder)
+            found = measurements.evaluate(folder, judge)
         except UserError as error:
             print(error, file=sys.stderr)
             code = 2
             continue
-        print("\n".join([f"{folder} at step {found['step']}", *in_words(found)]), flush=True)
+        print(f"{folder} at step {found['step']}")
+        for row in rows_of(found):
+            print(f"  {row.title:35} {row.value:>12}   {row.remark}")
         print(folder / "evaluation.png", flush=True)
     return code
 
@@ -73,13 +77,22 @@ def evaluate_suite(chosen: Suite, command: str) -> int:
     """Train and evaluate what is missing, then write the table and the sheets; 1 if a run failed."""
     out = Path(chosen.out or f"outputs/{chosen.suite}")
     cases = suite.cases(chosen.suite, chosen.preset, suite.methods(chosen.losses), chosen.seeds, out)
+    judge = measurements.judge_named(chosen.judge).sha256
     untrained = [case for case in cases if not suite.is_trained(case)]
     print(f"{out}: {len(cases)} runs, {len(untrained)} of them not trained yet", flush=True)
     train = [suite.training(case) for case in untrained if chosen.train == "true"]
     failed = suite.work_off(train, chosen.workers, suite.is_trained, _opacity, "trained")
-    todo = [case for case in cases if suite.is_trained(case) and not _is_evaluated(case)]
-    failed |= suite.work_off(suite.evaluations(todo), chosen.workers, _is_evaluated, _in_short, "evaluated")
-    evaluations = [(case, measurements.read(case.folder)) for case in cases]
+    todo = [
+        case for case in cases if suite.is_trained(case) and measurements.read(case.folder, judge) is None
+    ]
+    failed |= suite.work_off(
+        suite.evaluations(todo, chosen.judge),
+        chosen.workers,
+        lambda case: measurements.read(case.folder, judge) is not None,
+        lambda case: " ".join(in_short(measurements.read(case.folder, judge) or {})),
+        "evaluated",
+    )
+    evaluations = [(case, measurements.read(case.folder, judge)) for case in cases]
     runs = [
         Evaluated(case.prompt, case.method, case.seed, case.folder.name, found)
         for case, found in evaluations
@@ -96,10 +109,10 @@ def _write(
     out: Path, name: str, command: str, cases: list[Case], runs: list[Evaluated], failed: dict[Path, str]
 ) -> None:
     """suite.json, suite.md and sheet-seed<N>.png."""
-    summary = report.summarise(runs, _diversity(runs, out))
-    text = report.head(name, command, summary, len(cases), runs) + report.tables(summary)
+    found = summarise(runs, _diversity(runs, out))
+    text = document(name, command, len(cases), runs, found)
     rows = [run._asdict() for run in runs]
-    whole = {"suite": name, "command": command, **report.as_json(summary), "evaluations": rows}
+    whole = {"suite": name, "command": command, **as_json(found), "evaluations": rows}
     whole["failed"] = {folder.name: reason for folder, reason in failed.items()}
     write_atomically(out / "suite.json", (json.dumps(whole, indent=1) + "\n").encode())
     write_atomically(out / "suite.md", text.encode())
@@ -133,32 +146,27 @@ def _diversity(runs: list[Evaluated], out: Path) -> dict[str, Cases]:
     return dict(found)
 
 
-def _is_evaluated(case: Case) -> bool:
-    return measurements.read(case.folder) is not None
-
-
 def _opacity(case: Case) -> str:
     return f"opacity {read_manifest(case.folder)['opacity']:.2f}"
-
-
-def _in_short(case: Case) -> str:
-    return ", ".join(in_short(measurements.read(case.folder) or {}))
 
 
 def main(arguments: list[str]) -> int:
     """Exit code 0; 1 if runs of a suite failed; 2 after one sentence about what the user can put right."""
     try:
-        named = [argument.removeprefix("run=") for argument in arguments if argument.startswith("run=")]
+        runs = [argument.removeprefix("run=") for argument in arguments if argument.startswith("run=")]
         others = [argument for argument in arguments if not argument.startswith("run=")]
-        if not named:
+        if not runs:
             if not any(argument.startswith("suite=") for argument in others):
                 raise UserError("neither run= nor suite= is given: write run=outputs/NAME or suite=toybench")
             return evaluate_suite(
                 parse(Suite, others), shlex.join(["python", "-m", "src.evaluate", *arguments])
             )
-        if others:
-            raise UserError(f"{others[0]} does not go with run=: leave it out")
-        return evaluate_runs([Path(name) for name in named])
+        if not all(runs):
+            raise UserError("run= names no folder: write run=outputs/NAME")
+        if wrong := [argument for argument in others if not argument.startswith("judge=")]:
+            raise UserError(f"{wrong[0]} does not go with run=: leave it out")
+        judges = [argument.removeprefix("judge=") for argument in others]
+        return evaluate_runs([Path(run) for run in runs], judges[-1] if judges else BUNDLED)
     except KeyboardInterrupt:
         return 130
     except Exception as error:

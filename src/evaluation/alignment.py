@@ -22,7 +22,6 @@ STARTS = 2  # yaws that are climbed from, for each instance
 APART = math.radians(40.0)
 
 
-
 class Climb(NamedTuple):
     """Steps, and the length of the first ones: radians, log scale and world units alike."""
 
@@ -130,7 +129,10 @@ def _overlap(
 ) -> Float[Tensor, " C"]:
     """Common over joint volume of my hull, given at points, and each posed one."""
     offset = points - candidate[:, None, 2:]
-    own = torch.einsum("cpi,cij->cpj", offset, _rotation(candidate[:, 0])) / candidate[:, 1].exp()[:, None, None]
+    own = (
+        torch.einsum("cpi,cij->cpj", offset, _rotation(candidate[:, 0]))
+        / candidate[:, 1].exp()[:, None, None]
+    )
     place = (own / size)[:, None, None]
     posed = functional.grid_sample(theirs[:, None], place, align_corners=False)[:, 0, 0, 0]
     return torch.minimum(posed, mine).sum(1) / torch.maximum(posed, mine).sum(1)

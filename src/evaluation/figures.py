@@ -9,11 +9,13 @@ class Figure(NamedTuple):
 
     key: str  # group.name in evaluation.json
     title: str
-    better: str  # which way: "higher", "lower", "near 0", or "" where none is
+    better: str  # which way: "higher", "lower" or "near 0"
     meaning: str
+    beside: str = ""  # a run's own remark, filled in with the figures of its group
     percent: bool = False
     digits: int = 2
     unit: str = ""
+    reference: str = ""  # what a suite's mean is read beside, filled in with the means of its group
 
     def write(self, value: float, difference: bool = False) -> str:
         """The number as tables have it, without its unit; with a sign where both occur."""
@@ -22,6 +24,20 @@ class Figure(NamedTuple):
         return f"{shown:{'+' if signed else ''}.{0 if self.percent else self.digits}f}"
 
 
+class Row(NamedTuple):
+    """One line of a run's own table."""
+
+    title: str
+    value: str
+    remark: str
+
+
+def _judged(name: str, title: str, meaning: str) -> Figure:
+    counted = f"{{{name}_right}} of {{{name}_count}} views"
+    return Figure(f"judge.{name}", title, "higher", meaning, counted, percent=True)
+
+
+FRONTS = "the judge calls {janus_sensitivity:.0%} of true fronts front, {janus_false_alarm:.0%} of true backs"
 DIVERSITY = Figure(
     "looks.diversity",
     "diversity across seeds",
@@ -33,26 +49,58 @@ DIVERSITY = Figure(
 FIGURES = (
     Figure(
         "geometry.iou_share",
-        "silhouette IoU, of ceiling",
+        "silhouette IoU, share of ceiling",
         "higher",
         "common over joint area of the silhouettes of the object and of the true solid that fits it best "
-        "(over yaw, scale and translation), from 48 sides; as a share of what true solids of the kind reach "
+        "(over yaw, scale and translation), from 48 sides; the ceiling is what true solids of the kind reach "
         "among themselves",
+        "IoU {silhouette_iou:.2f}, ceiling {iou_ceiling:.2f}",
         percent=True,
+        reference="a true solid: 100; IoU {silhouette_iou:.2f}, ceiling {iou_ceiling:.2f}",
     ),
     Figure(
         "geometry.chamfer_share",
-        "surface distance, of ceiling",
+        "surface distance, share of ceiling",
         "higher",
         "Chamfer distance of the same two: that of true solids among themselves over the object's",
+        "Chamfer {chamfer:.3f}, ceiling {chamfer_ceiling:.3f} of the solid's radius",
         percent=True,
+        reference="a true solid: 100",
     ),
     Figure(
         "geometry.depth_share",
-        "depth error, of ceiling",
+        "depth error, share of ceiling",
         "higher",
         "mean depth difference within both silhouettes, expressed in the same way",
+        "error {depth_error:.3f}, ceiling {depth_ceiling:.3f} of the solid's radius",
         percent=True,
+        reference="a true solid: 100",
+    ),
+    _judged(
+        "r_precision",
+        "R-precision",
+        "share of views whose nearest caption, for the judge, is the prompt and none of 100 or more others",
+    ),
+    _judged("kind", "kind recognised", "share of views in which the judge sees the prompt's kind of object"),
+    _judged("color", "colour recognised", "the same for the colour, where the prompt names one"),
+    _judged("material", "material recognised", "the same for the material, where the prompt names one"),
+    _judged("view", "view recognised", "the same for the side it is seen from, of kinds with a front"),
+    Figure(
+        "judge.janus_raw",
+        "views from behind called front",
+        "lower",
+        "share of the views within 45 degrees of the back that the judge calls a front, of kinds with one",
+        "{janus_raw_right} of {janus_raw_count} views",
+        percent=True,
+    ),
+    Figure(
+        "judge.janus",
+        "Janus rate",
+        "lower",
+        "the same, corrected by how often the judge calls true fronts and true backs of the kind front",
+        FRONTS,
+        percent=True,
+        reference=FRONTS,
     ),
     Figure(
         "consistency.color_difference",
@@ -73,29 +121,29 @@ FIGURES = (
         "distance of spectrum",
         "lower",
         "mean difference of the pictures' radial log power spectrum from that of ancestral samples of the "
-        "prior (guidance 7.5) for the same prompt and view words; too much power counts as too little does",
+        "prior (guidance 7.5) for the same prompt, view words and background; too much power counts as too "
+        "little does; floor: as many samples beside as many others",
+        "floor {spectrum_distance_floor:.2f}",
         unit="dB",
-    ),
-    Figure(
-        "looks.spectrum_distance_floor",
-        "its floor",
-        "",
-        "the same between as many samples and as many others: noise of the figure above",
-        unit="dB",
+        reference="floor {spectrum_distance_floor:.2f}",
     ),
     Figure(
         "looks.spectrum_detail",
         "fine detail beside samples",
         "near 0",
         "signed difference over the finer half of that spectrum: below 0 blurred, above 0 noisy or crisper",
+        "floor {spectrum_detail_floor:.2f}",
         unit="dB",
+        reference="floor {spectrum_detail_floor:.2f}",
     ),
     Figure(
         "looks.saturation_excess",
         "saturation beside samples",
         "near 0",
         "mean chroma (largest less smallest of R, G, B; 0 ... 1) of the object's pixels, less the samples'",
+        "{saturation:.3f}, samples {saturation_of_samples:.3f}, floor {saturation_excess_floor:.3f}",
         digits=3,
+        reference="samples {saturation_of_samples:.3f}, floor {saturation_excess_floor:.3f}",
     ),
     DIVERSITY,
 )
@@ -109,22 +157,46 @@ def value_of(evaluation: Mapping[str, Any], key: str) -> float | None:
     return None if value is None else float(value)
 
 
-def in_words(evaluation: Mapping[str, Any]) -> list[str]:
-    """One line for each figure of a run, and for what was not measured."""
-    lines = []
+def flags_of(evaluation: Mapping[str, Any]) -> list[str]:
+    """The failures that an evaluation flags."""
+    return [flag for flag in FLAGS if value_of(evaluation, f"failures.{flag}")]
+
+
+def rows_of(evaluation: Mapping[str, Any]) -> list[Row]:
+    """A run's table: its figures, what to read each beside, and what was not measured."""
+    rows = []
     for figure in FIGURES:
         value = value_of(evaluation, figure.key)
         if value is not None:
+            beside = figure.beside.format(**evaluation["figures"][figure.key.split(".")[0]])
+            remarks = [f"{figure.better} is better", beside, error_of(evaluation, figure)]
             unit = "%" if figure.percent else f" {figure.unit}".rstrip()
-            better = f" ({figure.better} is better)" if figure.better else ""
-            lines.append(f"{figure.title}: {figure.write(value)}{unit}{better}")
-    flags = [flag for flag in FLAGS if value_of(evaluation, f"failures.{flag}")]
+            rows.append(Row(figure.title, figure.write(value) + unit, "; ".join(filter(None, remarks))))
     if "failures" in evaluation["figures"]:
-        lines.append(f"failures: {', '.join(flags) or 'none'}")
-    return lines + [f"no {group}: {reason}" for group, reason in evaluation["not_measured"].items()]
+        rows.append(Row("failures", ", ".join(flags_of(evaluation)) or "none", f"of {', '.join(FLAGS)}"))
+    return rows + [Row(group, "not measured", why) for group, why in evaluation["not_measured"].items()]
+
+
+def error_of(evaluation: Mapping[str, Any], figure: Figure) -> str:
+    """What the judge's own error on true solids is in this figure; empty for figures that are not its."""
+    group, _, name = figure.key.partition(".")
+    return str(evaluation["judge"]["errors"].get(name, "")) if group == "judge" else ""
 
 
 def in_short(evaluation: Mapping[str, Any]) -> list[str]:
     """Two lines for under a small picture."""
-    spectrum = value_of(evaluation, "looks.spectrum_distance")
-    return [f"spectrum {spectrum:.1f} dB" if spectrum is not None else "no looks"]
+    short = {
+        "geometry.iou_share": "IoU {}%",
+        "judge.kind": "kind {}%",
+        "judge.color": "colour {}%",
+        "judge.janus": "Janus {}%",
+        "looks.spectrum_distance": "spectrum {} dB",
+    }
+    parts = []
+    for figure in FIGURES:
+        value = value_of(evaluation, figure.key)
+        if figure.key in short and value is not None:
+            parts.append(short[figure.key].format(figure.write(value)))
+    half = max(2, len(parts) - 2)
+    second = [*parts[half:], *flags_of(evaluation)]
+    return [" · ".join(parts[:half]), " · ".join(second)]

@@ -9,6 +9,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from src.evaluation.figures import Row
 from src.evaluation.views import AZIMUTHS, Views
 
 INK, PAPER, FAINT = (20, 20, 20), (255, 255, 255), (120, 120, 120)
@@ -32,7 +33,7 @@ def thumbnails(views: Views) -> UInt8[Tensor, "8 3 H W"]:
 
 
 def portrait(
-    views: Views, truth: Float[Tensor, "N 1 H W"] | None, title: str, lines: Sequence[str]
+    views: Views, truth: Float[Tensor, "N 1 H W"] | None, title: str, table: Sequence[Row]
 ) -> Image.Image:
     """A run from sixteen sides, its silhouettes with the true outline if known, and its figures below."""
     every = AZIMUTHS // SIDES
@@ -45,19 +46,19 @@ def portrait(
         rows.append([_outlined(shades[i], None if truth is None else truth[i, 0]) for i in chosen])
     size, margin = rows[0][0].width, 12
     font, line = ImageFont.load_default(16), 22
-    half = -(-len(lines) // 2)
     width = SIDES * size + 2 * margin
-    height = 3 * margin + line + len(rows) * size + half * line + margin
+    height = 4 * margin + line + len(rows) * size + len(table) * line
     sheet = Image.new("RGB", (width, height), PAPER)
     pen = ImageDraw.Draw(sheet)
     pen.text((margin, margin), title, INK, ImageFont.load_default(18))
     top = 2 * margin + line
-    for y, row in enumerate(rows):
-        for x, tile in enumerate(row):
+    for y, tiles in enumerate(rows):
+        for x, tile in enumerate(tiles):
             sheet.paste(tile, (margin + x * size, top + y * size))
     top += len(rows) * size + margin
-    for i, text in enumerate(lines):
-        pen.text((margin + (i // half) * width // 2, top + (i % half) * line), text, INK, font)
+    for i, row in enumerate(table):
+        for left, text, ink in ((0, row.title, INK), (250, row.value, INK), (350, row.remark, FAINT)):
+            pen.text((margin + left, top + i * line), text, ink, font)
     return sheet
 
 

@@ -106,12 +106,12 @@ def training(case: Case) -> Job:
     return Job([*command, f"seed={cfg.seed}", "threads=1", f"out={cfg.out}"], [case])
 
 
-def evaluations(todo: Sequence[Case]) -> list[Job]:
+def evaluations(todo: Sequence[Case], judge: str) -> list[Job]:
     """The commands that evaluate runs: one a prompt, so that its samples and true solids are made once."""
     by_prompt: dict[str, list[Case]] = {}
     for case in todo:
         by_prompt.setdefault(case.prompt, []).append(case)
-    command = [sys.executable, "-m", "src.evaluate"]
+    command = [sys.executable, "-m", "src.evaluate", f"judge={judge}"]
     return [Job([*command, *(f"run={c.folder}" for c in group)], group) for group in by_prompt.values()]
 
 
