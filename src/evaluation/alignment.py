@@ -1,15 +1,15 @@
 """Where an object stands: the yaw, scale and shift that bring a true solid's visual hull over its own.
 
 Hulls are compared by the ratio of their common to their joint volume.  24 yaws are tried, with scale and
-shift from the hulls' moments; the best two that lie apart are climbed from.  Nothing is drawn at random.
-K true instances, n cells along an edge of a hull, C candidate poses, P points.
+shift from the hulls' moments; every instance's best is climbed from, and one that is turned away from those.
+Nothing is drawn at random.  K true instances, n cells along an edge of a hull, C candidate poses, P points.
 """
 
 import math
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
@@ -18,7 +18,6 @@ from src.evaluation.surface import CELLS, hull_points, reach
 from src.evaluation.views import AZIMUTHS
 from src.scene.cameras import Cameras
 
-STARTS = 2  # yaws that are climbed from, for each instance
 APART = math.radians(40.0)
 
 
@@ -29,22 +28,23 @@ class Climb(NamedTuple):
     rate: float
 
 
-FAR, NEAR = Climb(50, 0.02), Climb(20, 0.004)  # up from 15 degrees away; of a pose that is nearly right
+FAR, NEAR = Climb(40, 0.02), Climb(25, 0.004)  # up from 15 degrees away; of a pose that is nearly right
 # The overlap that a half-turn must gain: where silhouettes do not tell yaws apart, the smaller one is taken.
 INERTIA = 0.005
+ALIKE = 0.02  # a ball overlaps with itself turned by so much less, its hull being made of cells
 
 
 class Alignment(NamedTuple):
-    """Instance `index` in this pose fits best, with this overlap of hulls in [0, 1]."""
+    """This instance in this pose fits best, with this overlap of hulls in [0, 1]."""
 
-    index: int
+    instance: int
     pose: Pose
     overlap: float
-    alike: float  # share of the 24 yaws that overlap as well as the best of them, within INERTIA
+    alike: float  # share of the 24 yaws that overlap as well as the best of them, within ALIKE
 
 
 def align(hull: Float[Tensor, "n n n"], true: Float[Tensor, "K n n n"], camera: Cameras) -> Alignment:
-    """Find which true instance fits the object best, and in which pose; the object's hull must not be empty."""
+    """Find which true instance fits best, and in which pose; the object's hull must not be empty."""
     cells, size = hull_points(camera), reach(camera)
     mine, theirs = _smooth(hull[None])[0], _smooth(true)
     turn = torch.arange(AZIMUTHS) * (2 * math.pi / AZIMUTHS)
@@ -57,9 +57,9 @@ def align(hull: Float[Tensor, "n n n"], true: Float[Tensor, "K n n n"], camera: 
         found = torch.stack(
             [_overlap(start[:, i], theirs[instance], few, there, size) for i in range(AZIMUTHS)], 1
         )
-    alike = float((found.max(0).values > found.max() - INERTIA).float().mean())
-    instance = instance.repeat_interleave(STARTS)
-    climbed = _climb(_promising(start, found, turn), theirs[instance], few, there, size, FAR)
+    alike = float((found.max(0).values > found.max() - ALIKE).float().mean())
+    chosen, instance = _promising(start, found, turn)
+    climbed = _climb(chosen, theirs[instance], few, there, size, FAR)
     with torch.no_grad():
         overlap = _overlap(climbed, theirs[instance], cells, mine.reshape(-1), size)
     yaw = torch.remainder(climbed[:, 0] + math.pi, 2 * math.pi) - math.pi
@@ -140,16 +140,14 @@ def _overlap(
 
 def _promising(
     start: Float[Tensor, "K 24 5"], found: Float[Tensor, "K 24"], turn: Float[Tensor, " 24"]
-) -> Float[Tensor, "C 5"]:
-    """Of every instance the best start, and the best of those that are turned away from it."""
+) -> tuple[Float[Tensor, "C 5"], Int[Tensor, " C"]]:
+    """The best start of every instance, and the best of those turned away from them; their instances."""
     liking = found - INERTIA * turn.abs() / math.pi
-    chosen = []
-    for _ in range(STARTS):
-        best = liking.argmax(1)
-        chosen.append(start[torch.arange(len(start)), best])
-        between = torch.remainder(turn - turn[best][:, None] + math.pi, 2 * math.pi) - math.pi
-        liking = liking.masked_fill(between.abs() < APART, -1.0)
-    return torch.stack(chosen, 1).view(-1, 5)
+    instance, best = torch.arange(len(start)), liking.argmax(1)
+    between = torch.remainder(turn - turn[best][:, None] + math.pi, 2 * math.pi) - math.pi
+    other = int(liking.masked_fill((between.abs() < APART).any(0), -1.0).argmax())
+    instance = torch.cat([instance, instance.new_tensor([other // AZIMUTHS])])
+    return start[instance, torch.cat([best, best.new_tensor([other % AZIMUTHS])])], instance
 
 
 def _climb(
@@ -160,7 +158,7 @@ def _climb(
     size: float,
     climb: Climb,
 ) -> Float[Tensor, "C 5"]:
-    """Poses of greater overlap near those given, by Adam (Kingma & Ba 2015) with a rate that falls to zero."""
+    """Poses of greater overlap near those given, by Adam (Kingma & Ba 2015) with a falling rate."""
     candidate = start.clone().requires_grad_()
     optimizer = torch.optim.Adam([candidate], lr=climb.rate)
     pace = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, climb.steps)

@@ -19,7 +19,7 @@ from torch import Tensor
 from src.config import VideoConfig
 from src.evaluation.alignment import align, polish
 from src.evaluation.solids import FIRST_SEED, Pose, instance, posed, ranges
-from src.evaluation.surface import hull, pixel_width, points, silhouettes, thinned
+from src.evaluation.surface import hull, pixel_width, points, silhouettes, thinned, thinness
 from src.evaluation.views import Views, around
 from src.scene.cameras import Cameras
 from src.toybox.captions import Subject
@@ -64,10 +64,11 @@ class Figures(NamedTuple):
 
 
 class Truth(NamedTuple):
-    """True instances of a kind, their hulls, and the figures between them."""
+    """True instances of a kind, what is known of them, and the figures between them."""
 
     tables: list[np.ndarray]
     hulls: Float[Tensor, "K n n n"]
+    thinness: float  # mean of them, as `surface.thinness` has it
     ceiling: Figures
 
 
@@ -78,7 +79,7 @@ def measure(views: Views, subject: Subject) -> Geometry:
     that no silhouette shows; `src.evaluation.failures` tells which.  Raises UserError where numba is missing.
     """
     camera = views.camera
-    truth = _truth(subject.kind, float(camera.distance[0]), float(camera.fov[0]), camera.height)
+    truth = known(subject.kind, camera)
     if not all(bool(map_.isfinite().all()) for map_ in (views.color, views.opacity, views.depth)):
         nothing = torch.zeros_like(views.opacity)
         views = Views(camera, torch.zeros_like(views.color), nothing, nothing)
@@ -97,13 +98,17 @@ def measure(views: Views, subject: Subject) -> Geometry:
     )
 
 
+def known(kind: str, camera: Cameras) -> Truth:
+    """The true instances of a kind, made once for all objects that these cameras see."""
+    return _known(kind, float(camera.distance[0]), float(camera.fov[0]), camera.height)
+
+
 def _share(ceiling: float, figure: float, pixel: float) -> float:
     return min(1.0, max(ceiling, pixel) / max(figure, pixel))
 
 
 @lru_cache(maxsize=4)
-def _truth(kind: str, distance: float, fov: float, size: int) -> Truth:
-    """Made once for all runs of a kind: most of what a measurement costs."""
+def _known(kind: str, distance: float, fov: float, size: int) -> Truth:
     camera = around(VideoConfig(distance=distance, fov_degrees=math.degrees(fov)), size)
     tables = [instance(kind, FIRST_SEED + i) for i in range(INSTANCES)]
     seen = [_bare(table, camera) for table in tables]
@@ -112,7 +117,8 @@ def _truth(kind: str, distance: float, fov: float, size: int) -> Truth:
     for i, views in enumerate(seen):
         others = [j for j in range(INSTANCES) if j != i]
         between.append(_match(views, [tables[j] for j in others], hulls[others])[2])
-    return Truth(tables, hulls, Figures(*(sum(column) / INSTANCES for column in zip(*between, strict=True))))
+    ceiling = Figures(*(sum(column) / INSTANCES for column in zip(*between, strict=True)))
+    return Truth(tables, hulls, sum(map(thinness, seen)) / INSTANCES, ceiling)
 
 
 def _bare(table: np.ndarray, camera: Cameras) -> Views:
@@ -130,7 +136,7 @@ def _match(
     if mine.sum() < 1:  # not one cell: nothing to align
         return Pose(), 1.0, compare(views, _bare(tables[0], camera), BOUNDING_RADIUS)
     found = align(mine, hulls, camera)
-    table = tables[found.index]
+    table = tables[found.instance]
     pose = polish(mine, hull(_bare(posed(table, found.pose), camera)), found.pose, camera)
     truth = _bare(posed(table, pose), camera)
     return pose, found.alike, compare(views, truth, BOUNDING_RADIUS * pose.scale)
@@ -160,4 +166,6 @@ def chamfer(a: Float[Tensor, "A 3"], b: Float[Tensor, "B 3"], cell: float) -> fl
 
 
 def _mean_distance(a: Float[Tensor, "A 3"], b: Float[Tensor, "B 3"]) -> float:
-    return float(torch.cat([torch.cdist(part, b).min(1).values for part in a.split(512)]).mean())
+    # By matrix products, which is fast; the nearest is measured anew, because they round.
+    nearest = torch.cat([torch.cdist(part, b).argmin(1) for part in a.split(512)])
+    return float((a - b[nearest]).norm(dim=1).mean())

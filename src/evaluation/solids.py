@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from numpy.random import Generator, Philox
 from torch import Tensor
+from torch.nn import functional
 
 from src.errors import UserError
 from src.evaluation.views import Views
@@ -61,7 +62,7 @@ def posed(table: np.ndarray, pose: Pose) -> np.ndarray:
 
 
 def ranges(table: np.ndarray, camera: Cameras) -> tuple[Bool[Tensor, "N 1 H W"], Float[Tensor, "N 1 H W"]]:
-    """Whether the ray through each pixel's centre meets the solid, and how far from the camera (0: it misses)."""
+    """Whether the ray through each pixel's centre meets the solid, and after how far (0 where not)."""
     from src.toybox import render
 
     origins, directions = camera.poses()[:, :, 3].double().numpy(), camera.rays().directions.double().numpy()
@@ -86,8 +87,7 @@ def of_solid(subject: Subject, seed: int, camera: Cameras, pose: Pose | None = N
     image = torch.from_numpy(np.stack([photograph(table, subject, light, one) for one in single]))
     color, opacity = image.permute(0, 3, 1, 2).split([3, 1], 1)
     hit, along = ranges(table, camera)
-    near = torch.nn.functional.avg_pool2d(
-        torch.cat([along, hit.float()]), 3, 1, 1
-    )  # sums over the same nine pixels
-    around = near[: len(along)] / near[len(along) :].clamp(min=1e-6)
-    return Views(camera, color.contiguous(), opacity.contiguous(), torch.where(hit, along, around))
+    nearby = functional.avg_pool2d(along, 3, 1, 1) / functional.avg_pool2d(hit.float(), 3, 1, 1).clamp(
+        min=0.1
+    )
+    return Views(camera, color.contiguous(), opacity.contiguous(), torch.where(hit, along, nearby))

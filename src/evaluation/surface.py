@@ -64,6 +64,15 @@ def thinned(cloud: Float[Tensor, "P 3"], cell: float) -> Float[Tensor, "Q 3"]:
     return cloud[first.scatter_reduce(0, where, torch.arange(len(cloud)), "amin")]
 
 
+def thinness(views: Views) -> float:
+    """Least over largest horizontal standard deviation of the surface; 1 if round, or without a surface."""
+    cloud = thinned(points(views), pixel_width(views.camera))[:, :2]
+    if len(cloud) < 3:
+        return 1.0
+    variance = torch.linalg.eigvalsh(torch.cov(cloud.T)).clamp(min=1e-12)
+    return float((variance[0] / variance[1]).sqrt())
+
+
 def hull_points(camera: Cameras) -> Float[Tensor, "cells 3"]:
     """Centres of the hull's cells, x fastest and z slowest."""
     axis = ((torch.arange(CELLS) + 0.5) / CELLS * 2 - 1) * reach(camera)
@@ -88,4 +97,10 @@ def hull(views: Views) -> Float[Tensor, "n n n"]:
 
 def one_camera(camera: Cameras, i: int) -> Cameras:
     """The i-th camera as a batch of one."""
-    return Cameras(*(values[i : i + 1] for values in camera[:4]), camera.height, camera.width)
+    one = slice(i, i + 1)
+    return camera._replace(
+        elevation=camera.elevation[one],
+        azimuth=camera.azimuth[one],
+        distance=camera.distance[one],
+        fov=camera.fov[one],
+    )

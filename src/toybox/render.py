@@ -1,8 +1,8 @@
 """A sphere tracer for the toy world's solids, compiled by numba when first called (half a minute, cached).
 
 A ray first collects the primitives whose bounding spheres it meets and then marches through those few alone;
-rays that meet none cost almost nothing. `trace` shades solid surfaces; `fog` integrates a soft volume around
-the same solid, which is what a half-formed radiance field looks like.
+rays that meet none cost almost nothing. `trace` shades solid surfaces, `distances` only finds them; `fog`
+integrates a soft volume around the same solid, which is what a half-formed radiance field looks like.
 """
 
 import math
@@ -144,7 +144,7 @@ def _march(
     far: float,
     p: np.ndarray,
 ) -> tuple[float, int]:
-    """Distance along a ray to the chosen rows' surface, or FAR, and the part there; writes the place to `p`."""
+    """Distance along a ray to the chosen rows' surface, or FAR, and the part there; writes its place."""
     t, part = near, 0
     for _ in range(96):
         for c in range(3):
