@@ -5,6 +5,7 @@ evaluation.json  evaluation.png  evaluation.safetensors (eight small views, for 
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import cache
 from io import BytesIO
@@ -33,7 +34,6 @@ from src.toybox.captions import Subject, named
 VERSION = 1  # of the figures' definitions: raise it with them, and suites evaluate their runs anew
 NAME = "evaluation"
 ATTRIBUTES = ("kind", "color", "material", "view")  # that the judge's own error is known for
-GROUPS = ("geometry", "judge", "consistency", "failures", "looks")
 
 
 @cache
@@ -65,16 +65,34 @@ def thumbnails_of(folder: Path) -> UInt8[Tensor, "8 3 H W"]:
 def evaluate(folder: Path, judge_name: str) -> dict[str, Any]:
     """Measure a run and write its evaluation; returns what evaluation.json holds.
 
-    Raises UserError if the folder holds no run or the judge cannot be had.  What cannot be measured is left out, with the reason.
+    What cannot be measured is left out, with the reason.  Raises UserError if the folder holds no run or the
+    judge cannot be had.
     """
     cfg, model, step = load_run(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     judge = judge_named(judge_name)
-    views, subject = of_run(cfg, model), named(cfg.prompt)
+    views, subject, outline = of_run(cfg, model), named(cfg.prompt), None
+
+    def shape() -> dict[str, Any]:
+        nonlocal outline
+        if subject is None:
+            raise UserError(f"the toy world has no solid that {cfg.prompt!r} names")
+        found, truth = geometry.beside_truth(views, subject)
+        outline = truth.opacity
+        return asdict(found)
+
+    parameters = [parameter for module in model for parameter in module.parameters()]
+    measures: dict[str, Callable[[], dict[str, Any]]] = {
+        "geometry": shape,
+        "judge": lambda: _judged(judge, views, cfg.prompt, subject),
+        "consistency": lambda: asdict(consistency.measure(views)),
+        "failures": lambda: asdict(failures.flags(views, _metrics(folder), parameters, subject)),
+        "looks": lambda: _looks(folder, cfg, model),
+    }
     figures: dict[str, dict[str, Any]] = {}
     not_measured: dict[str, str] = {}
-    for group in GROUPS:
+    for group, measure in measures.items():
         try:
-            figures[group] = _finite(_measure(group, folder, cfg, model, judge, views, subject))
+            figures[group] = _finite(measure())
         except UserError as error:
             not_measured[group] = str(error)
     found = {
@@ -88,39 +106,15 @@ def evaluate(folder: Path, judge_name: str) -> dict[str, Any]:
         "judge": {"name": judge.name, "errors": {name: error_beside(judge, name) for name in ATTRIBUTES}},
         "made_with": made_with(folder, judge.sha256),
     }
-    title = (
-        f"{cfg.prompt} · {cfg.loss_name.upper()} {cfg.loss.guidance_scale:g} · seed {cfg.seed} · step {step}"
-    )
+    method = f"{cfg.loss_name.upper()} {cfg.loss.guidance_scale:g}"
+    title = f"{cfg.prompt} · {method} · seed {cfg.seed} · step {step}"
     picture = BytesIO()
-    portrait(views, None, title, rows_of(found)).save(picture, "PNG")
+    portrait(views, outline, title, rows_of(found)).save(picture, "PNG")
     write_atomically(folder / f"{NAME}.png", picture.getvalue())
     write_atomically(folder / f"{NAME}.safetensors", save({"views": thumbnails(views)}))
     # Last: once it is there, everything is.
     write_atomically(folder / f"{NAME}.json", (json.dumps(found, indent=1) + "\n").encode())
     return found
-
-
-def _measure(
-    group: str,
-    folder: Path,
-    cfg: RunConfig,
-    model: Model,
-    judge: Judge,
-    views: Views,
-    subject: Subject | None,
-) -> dict[str, Any]:
-    if group == "geometry":
-        if subject is None:
-            raise UserError(f"the toy world has no solid that {cfg.prompt!r} names")
-        return asdict(geometry.measure(views, subject))
-    if group == "judge":
-        return _judged(judge, views, cfg.prompt, subject)
-    if group == "consistency":
-        return asdict(consistency.measure(views))
-    if group == "failures":
-        parameters = [parameter for module in model for parameter in module.parameters()]
-        return asdict(failures.flags(views, _metrics(folder), parameters, subject))
-    return _looks(folder, cfg, model)
 
 
 def _judged(judge: Judge, views: Views, prompt: str, subject: Subject | None) -> dict[str, Any]:
