@@ -137,7 +137,7 @@ def _bare(table: np.ndarray, camera: Cameras) -> Views:
 def _match(
     views: Views, tables: list[np.ndarray], hulls: Float[Tensor, "K n n n"]
 ) -> tuple[Pose, float, Figures, Views]:
-    """The object's pose, how much of a turn leaves it alike, its figures, and the posed instance that fits best."""
+    """The pose, how much of a turn leaves the object alike, its figures, and the best instance, posed."""
     mine, camera = hull(views), views.camera
     if mine.sum() < 1:  # not one cell: nothing to align
         truth = _bare(tables[0], camera)

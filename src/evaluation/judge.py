@@ -4,6 +4,7 @@ All go through the same lines: transformers' CLIPModel from safetensors, picture
 the model's own preprocessor_config.json says.
 """
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from src.checkpoint import parameters_sha256
 from src.errors import UserError
 from src.guidance.loading import first_line, quiet
 from src.guidance.source import CHECKOUT
@@ -37,6 +39,8 @@ class Judge:
         self._model, self._tokenizer = model, tokenizer
         self._size = _side(pictures)
         self._filter = FILTERS.get(int(pictures.get("resample", 3)), "bicubic")
+        known = json.dumps([pictures, errors], sort_keys=True).encode()
+        self.sha256 = hashlib.sha256(parameters_sha256({"clip": model}).encode() + known).hexdigest()
         self._mean = torch.tensor(pictures["image_mean"])[:, None, None]
         self._std = torch.tensor(pictures["image_std"])[:, None, None]
 
