@@ -122,8 +122,9 @@ def test_one_signal_stops_cleanly_and_the_next_call_goes_on(tmp_path: Path, plan
 
 def test_runs_of_one_prompt_are_evaluated_together(planned: list[Case]) -> None:
     """Oracle: 24 prompts, 24 commands, every run in one of them."""
-    jobs = suite.evaluations(planned)
+    jobs = suite.evaluations(planned, "some/judge")
     assert len(jobs) == 24
+    assert all("judge=some/judge" in one.command for one in jobs)
     assert all(len({case.prompt for case in one.cases}) == 1 for one in jobs)
     named = [word for one in jobs for word in one.command if word.startswith("run=")]
     assert sorted(named) == sorted(f"run={case.folder}" for case in planned)
