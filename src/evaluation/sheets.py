@@ -51,6 +51,8 @@ def portrait(
     sheet = Image.new("RGB", (width, height), PAPER)
     pen = ImageDraw.Draw(sheet)
     pen.text((margin, margin), title, INK, ImageFont.load_default(18))
+    if truth is not None:
+        pen.text((width - margin, margin), "outline: the true solid that fits best", TRUTH, font, anchor="ra")
     top = 2 * margin + line
     for y, tiles in enumerate(rows):
         for x, tile in enumerate(tiles):

@@ -127,6 +127,8 @@ def work_off(
     The bar moves with every case that is done, and shows what `say` makes of it.  A first SIGINT or SIGTERM
     is handed on to the running jobs, which save what they have; SystemExit follows once they have ended.
     """
+    if not jobs:
+        return {}
     waiting, running, failed = list(jobs), dict[subprocess.Popen[bytes], Job](), dict[Path, str]()
     left = {case.folder for job in jobs for case in job.cases}
     terminal = sys.stderr.isatty()

@@ -16,16 +16,21 @@ from src.errors import UserError
 from src.evaluation import suite
 from src.evaluation.suite import Case, Job, Method
 
-# Plays src.train: notes that it was called, obeys SIGINT by saving, and leaves a manifest.
+# Plays src.train: notes that it was called, takes a while to save after SIGINT, and leaves a manifest.
 TRAINER = """
-import json, pathlib, signal, sys, time
+import json, os, pathlib, signal, sys, time
 folder, behaviour = pathlib.Path(sys.argv[1]), sys.argv[2]
+signals = []
+signal.signal(signal.SIGINT, lambda *_: signals.append(1))
 (folder / "calls").open("a").write("x")
-signal.signal(signal.SIGINT, lambda *_: ((folder / "saved").touch(), sys.exit(130)))
-if behaviour == "slow":
-    time.sleep(30)
 if behaviour == "broken":
     sys.exit(f"{folder.name}: the disk is full")
+while behaviour == "slow":
+    time.sleep(0.05)
+    if signals:
+        time.sleep(0.5)
+        (folder / "saved").write_text(f"{len(signals)} signals, session {os.getsid(0)}")
+        sys.exit(130)
 (folder / "manifest.json").write_text(json.dumps({"finished": True, "step": 20, "opacity": 0.5}))
 """
 
@@ -105,7 +110,6 @@ def test_one_signal_stops_cleanly_and_the_next_call_goes_on(tmp_path: Path, plan
     def interrupt() -> None:
         while calls(cases[0]) + calls(cases[1]) < 2:
             time.sleep(0.02)
-        time.sleep(0.2)  # time to install their handlers
         os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
@@ -114,7 +118,10 @@ def test_one_signal_stops_cleanly_and_the_next_call_goes_on(tmp_path: Path, plan
         work(cases, c0="slow", c1="slow")
     thread.join()
     assert stopped.value.code == 130
-    assert [(case.folder / "saved").exists() for case in cases] == [True, True, False, False]
+    saved = [path.read_text() for case in cases[:2] for path in case.folder.glob("saved")]
+    assert [text.split(",")[0] for text in saved] == ["1 signals", "1 signals"]
+    # A terminal's Ctrl-C goes to every process of its session: theirs is another.
+    assert not any(text.endswith(f"session {os.getsid(0)}") for text in saved)
     assert [calls(case) for case in cases] == [1, 1, 0, 0]
     assert work(cases) == {}
     assert [calls(case) for case in cases] == [2, 2, 1, 1]
