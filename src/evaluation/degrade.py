@@ -96,15 +96,15 @@ def degrade(rgba: Rgba, draw: Stream) -> Rgba:
     return torch.cat([torch.minimum(color, rgba[:, 3:]), rgba[:, 3:]], 1)
 
 
-def jittered(rgba: Rgba, draw: Stream) -> Rgba:
-    """Mirrored or not, a little larger or smaller, a little off the middle."""
+def jittered(rgba: Rgba, size: int, draw: Stream) -> Rgba:
+    """Mirrored or not, a little larger or smaller, a little off the middle, in size x size pixels."""
     u = draw.uniform(len(rgba), 4)
     mirror = torch.where(u[:, 0] < 0.5, -1.0, 1.0)
     zoom = torch.exp(0.24 * (u[:, 1] - 0.4))
     theta = torch.zeros(len(rgba), 2, 3)
     theta[:, 0, 0], theta[:, 1, 1] = mirror * zoom, zoom
     theta[:, :, 2] = 0.2 * (u[:, 2:] - 0.5)
-    grid = F.affine_grid(theta, list(rgba.shape), align_corners=False)
+    grid = F.affine_grid(theta, [len(rgba), 4, size, size], align_corners=False)
     return F.grid_sample(rgba, grid, align_corners=False)
 
 

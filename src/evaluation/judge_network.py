@@ -10,10 +10,11 @@ import torch
 from torch import nn
 
 from src.evaluation.wording import TEMPLATES, VIEWS
+from src.guidance.loading import quiet
 from src.streams import Streams
 from src.toybox.captions import vocabulary
 
-SIZE = 64  # pixels
+SIZE, PATCH = 60, 10  # pixels
 TEXT = {"hidden_size": 96, "intermediate_size": 192, "num_hidden_layers": 2, "num_attention_heads": 4}
 VISION = {"hidden_size": 160, "intermediate_size": 480, "num_hidden_layers": 4, "num_attention_heads": 5}
 PICTURES = {  # how the judge wants to be shown pictures, in the hub's keys
@@ -45,7 +46,7 @@ def tokenizer(folder: Path) -> Any:
 
 
 def network(tokens: Any, draw: Streams) -> Any:
-    """A CLIPModel of 1.5 million parameters: 64 patches of 8x8 pixels, sentences of up to 77 tokens."""
+    """A CLIPModel of 1.5 million parameters: 36 patches, sentences of up to 77 tokens."""
     from transformers import CLIPConfig, CLIPModel
 
     text = TEXT | {
@@ -54,12 +55,12 @@ def network(tokens: Any, draw: Streams) -> Any:
         "eos_token_id": tokens.eos_token_id,
         "pad_token_id": tokens.pad_token_id,
     }
-    vision = VISION | {"image_size": SIZE, "patch_size": 8}
+    vision = VISION | {"image_size": SIZE, "patch_size": PATCH}
     model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=128))
     with torch.no_grad():
         for name, parameter in model.named_parameters():  # afresh: the library draws from a global generator
-            if parameter.dim() < 2:
-                continue
+            if parameter.dim() < 2 and "class_embedding" not in name:
+                continue  # ones and zeros
             scale = 1 / math.sqrt(parameter[0].numel())
             if "embedding" in name and "patch" not in name:
                 # The library starts words and places too small for the layers that come after.
@@ -73,7 +74,8 @@ def save(model: nn.Module, tokens: Any, folder: Path, facts: dict[str, Any]) -> 
     """Write weights, tokenizer, picture settings and `facts` (trained.json) to a folder."""
     half: Any = copy.deepcopy(model).to(torch.float16)
     folder.mkdir(parents=True, exist_ok=True)
-    half.save_pretrained(folder)
+    with quiet():
+        half.save_pretrained(folder)
     tokens.save_pretrained(folder)
     (folder / "preprocessor_config.json").write_text(json.dumps(PICTURES, indent=1) + "\n")
     (folder / "trained.json").write_text(json.dumps(facts) + "\n")

@@ -22,7 +22,7 @@ from src.errors import UserError
 from src.evaluation import judge_errors
 from src.evaluation.degrade import before_any_background, degrade, jittered
 from src.evaluation.judge import ERRORS, load_judge
-from src.evaluation.judge_network import network, save, tokenizer
+from src.evaluation.judge_network import SIZE, network, save, tokenizer
 from src.evaluation.wording import MATERIALS, TEMPLATES, VIEWS, Saying, true_of, view_of
 from src.streams import Streams
 from src.toybox.arguments import in_range, parse
@@ -38,10 +38,10 @@ class Settings:
 
     folder: str = "outputs/judge"  # pictures, checkpoints, logs
     weights: str = "outputs/judge/weights"  # the exported judge; src/evaluation/weights is the one that ships
-    shards: int = 80  # of 500 pictures
+    shards: int = 60  # of 500 pictures
     fresh_shards: int = 8  # the same, for measuring
-    steps: int = 4000
-    batch_size: int = 64
+    steps: int = 12000
+    batch_size: int = 32
     learning_rate: float = 1e-3
     ema: float = 0.998
     degraded: float = 0.5  # share of the pictures
@@ -72,7 +72,7 @@ def caption_loss(logits: Float[Tensor, "A B"], truth: Int[Tensor, "A B"]) -> Flo
 
     -log p = log(1 + sum_false exp(l_false - l_true)): van den Oord et al. 2018, eq. 4, with every other true
     pair left out of the denominator. `truth` is 1, 0, or -1 where nobody can say; rows without a
-    true pair are left out. The symmetric loss of CLIP (Radford et al. 2021) is this of the logits and of their transpose.
+    true pair are left out. CLIP (Radford et al. 2021) takes this of the logits and of their transpose.
     """
     rest = logits.masked_fill(truth != 0, -torch.inf).logsumexp(1, keepdim=True)
     each = F.softplus(rest - logits) * (truth == 1)
@@ -114,7 +114,7 @@ def fit(cfg: Settings) -> None:
         u = draw("judge/pictures").uniform(cfg.batch_size, 10).double()
         picks = [pool[int(p * len(pool))] for p in u[:, 0]]
         shown = [facts[s][i] for s, i in picks]
-        rgba = jittered(to_batch([pixels[s][i] for s, i in picks]), draw("judge/jitter"))
+        rgba = jittered(to_batch([pixels[s][i] for s, i in picks]), SIZE, draw("judge/jitter"))
         bad = (u[:, 1] < cfg.degraded).nonzero()[:, 0]
         rgba[bad] = degrade(rgba[bad], draw("judge/degrade"))
         image = before_any_background(rgba, draw("judge/background")).clamp(0, 1)
