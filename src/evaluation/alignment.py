@@ -1,15 +1,15 @@
 """Where an object stands: the yaw, scale and shift that bring a true solid's visual hull over its own.
 
 Hulls are compared by the ratio of their common to their joint volume.  24 yaws are tried, with scale and
-shift from the hulls' moments; every instance's best is climbed from, and one that is turned away from those.
-Nothing is drawn at random.  K true instances, n cells along an edge of a hull, C candidate poses, P points.
+shift from the hulls' moments, and every instance's best is climbed from.  Nothing is drawn at random.
+K true instances, n cells along an edge of a hull, C candidate poses, P points.
 """
 
 import math
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
@@ -17,8 +17,6 @@ from src.evaluation.solids import Pose
 from src.evaluation.surface import CELLS, hull_points, reach
 from src.evaluation.views import AZIMUTHS
 from src.scene.cameras import Cameras
-
-APART = math.radians(40.0)
 
 
 class Climb(NamedTuple):
@@ -54,26 +52,24 @@ def align(hull: Float[Tensor, "n n n"], true: Float[Tensor, "K n n n"], camera: 
     few, there = _few(cells.view(CELLS, CELLS, CELLS, 3)), _few(mine)[:, 0]
     instance = torch.arange(len(theirs))
     with torch.no_grad():
-        found = torch.stack(
-            [_overlap(start[:, i], theirs[instance], few, there, size) for i in range(AZIMUTHS)], 1
-        )
+        found = torch.stack([_overlap(start[:, i], theirs, few, there, size) for i in range(AZIMUTHS)], 1)
     alike = float((found.max(0).values > found.max() - ALIKE).float().mean())
-    chosen, instance = _promising(start, found, turn)
-    climbed = _climb(chosen, theirs[instance], few, there, size, FAR)
+    likely = (found - INERTIA * turn.abs() / math.pi).argmax(1)
+    climbed = _climb(start[instance, likely], theirs, few, there, size, FAR)
     with torch.no_grad():
-        overlap = _overlap(climbed, theirs[instance], cells, mine.reshape(-1), size)
+        overlap = _overlap(climbed, theirs, cells, mine.reshape(-1), size)
     yaw = torch.remainder(climbed[:, 0] + math.pi, 2 * math.pi) - math.pi
     best = int((overlap - INERTIA * yaw.abs() / math.pi).argmax())
     _, log_scale, x, y, z = climbed[best].tolist()
     pose = Pose(float(yaw[best]), math.exp(log_scale), (x, y, z))
-    return Alignment(int(instance[best]), pose, float(overlap[best]), alike)
+    return Alignment(best, pose, float(overlap[best]), alike)
 
 
 def polish(hull: Float[Tensor, "n n n"], true: Float[Tensor, "n n n"], pose: Pose, camera: Cameras) -> Pose:
     """Correct a pose by the hull of the true solid that stands in it.
 
-    A hull depends a little on where the solid stands among the cameras, so that one carved elsewhere and
-    moved there is a few percent off; this one is not.
+    A hull depends a little on where the solid stands among the cameras: one that is carved elsewhere and
+    moved there leads to a scale that is up to 1% off.
     """
     few, there = _few(hull_points(camera).view(CELLS, CELLS, CELLS, 3)), _few(_smooth(hull[None])[0])[:, 0]
     rest = _climb(torch.zeros(1, 5), _smooth(true[None]), few, there, reach(camera), NEAR)
@@ -136,18 +132,6 @@ def _overlap(
     place = (own / size)[:, None, None]
     posed = functional.grid_sample(theirs[:, None], place, align_corners=False)[:, 0, 0, 0]
     return torch.minimum(posed, mine).sum(1) / torch.maximum(posed, mine).sum(1)
-
-
-def _promising(
-    start: Float[Tensor, "K 24 5"], found: Float[Tensor, "K 24"], turn: Float[Tensor, " 24"]
-) -> tuple[Float[Tensor, "C 5"], Int[Tensor, " C"]]:
-    """The best start of every instance, and the best of those turned away from them; their instances."""
-    liking = found - INERTIA * turn.abs() / math.pi
-    instance, best = torch.arange(len(start)), liking.argmax(1)
-    between = torch.remainder(turn - turn[best][:, None] + math.pi, 2 * math.pi) - math.pi
-    other = int(liking.masked_fill((between.abs() < APART).any(0), -1.0).argmax())
-    instance = torch.cat([instance, instance.new_tensor([other // AZIMUTHS])])
-    return start[instance, torch.cat([best, best.new_tensor([other % AZIMUTHS])])], instance
 
 
 def _climb(

@@ -8,7 +8,7 @@ import torch
 
 from src.guidance.prompts import NEGATIVE_PROMPT, SUFFIXES, PromptConfig, Views, view_words
 from src.scene.cameras import orbit
-from src.toybox.captions import COLORS, Subject, caption, held_out, subject, vocabulary
+from src.toybox.captions import COLORS, Subject, caption, held_out, named, subject, vocabulary
 from src.toybox.shapes import KINDS, build
 from src.toybox.solid import BOUNDING_RADIUS
 from src.toybox.world import DEGRADED, key_light, one_camera, photograph, shard
@@ -80,6 +80,30 @@ def test_captions_use_known_words_only() -> None:
         bad = NEGATIVE_PROMPT.split(", ")[:3] if rng.random() < 0.1 else []
         text = caption(subject(rng), (", side view", ", left side view"), bad, rng)
         assert set(text.lower().replace(",", "").split()) <= known, text
+
+
+def test_captions_are_read_back() -> None:
+    """Oracle: the subject that each of 3,000 captions was made from; prompts as people write them."""
+    rng = np.random.default_rng(2)
+    for _ in range(3000):
+        what = subject(rng)
+        assert named(caption(what, (", side view", ", left side view"), [], rng)) == what
+    assert named("  A DSLR photo of a gray bunny ") == Subject("rabbit", "grey")
+    assert named("a donut made of gold") == Subject("torus", "", "golden")
+    assert named("a cactus in a pot.") == Subject("cactus")
+
+
+def test_what_says_more_than_a_subject_names_none() -> None:
+    """Oracle: a lion that reads is none of this world, nor is an ice cream or a cat in two colours."""
+    for prompt in (
+        "a lion reading a book",
+        "a cat wearing a hat",
+        "a red blue cat",
+        "a ceramic cat made of gold",
+    ):
+        assert named(prompt) is None, prompt
+    for prompt in ("an ice cream", "two cats", "a hedgehog", "a red", "a", ""):
+        assert named(prompt) is None, prompt
 
 
 def test_degraded_pictures_name_their_faults() -> None:
