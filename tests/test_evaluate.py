@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,47 +15,34 @@ from PIL import Image
 from src.evaluate import main
 from src.evaluation import looks, measurements, suite
 from src.evaluation.suite import Case, Job
-from src.guidance.source import CHECKOUT
 from src.train import train
+from tests.evaluation.judges import write_tiny_clip
 from tests.runs import tiny
 
 PROMPTS = ["a zeppelin", "a teapot"]  # nothing that the toy world has a solid for
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny run of the Gaussian prior."""
-    folder = tmp_path_factory.mktemp("evaluated") / "run"
-    train(tiny(folder, prompt=PROMPTS[0]))
-    return folder
+def judge(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A judge in the hub's format that knows nothing, and whose error nobody measured."""
+    return str(write_tiny_clip(tmp_path_factory.mktemp("judge"), 16))
 
 
 @pytest.fixture(scope="module")
-def judge(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A judge in the hub's format that knows nothing, and whose error nobody measured."""
-    from transformers import CLIPConfig, CLIPModel
-
-    folder = tmp_path_factory.mktemp("judge")
-    part = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
-    text = part | {"vocab_size": 49408, "bos_token_id": 49406, "eos_token_id": 49407}
-    config = CLIPConfig(
-        text_config=text, vision_config=part | {"image_size": 16, "patch_size": 8}, projection_dim=8
-    )
-    torch.manual_seed(0)
-    CLIPModel(config).save_pretrained(folder)
-    tokenizer = CHECKOUT / "src/toybox/weights/tokenizer"
-    for file in tokenizer.iterdir():
-        shutil.copy(file, folder)
-    pictures = {"size": {"shortest_edge": 16}, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
-    (folder / "preprocessor_config.json").write_text(json.dumps(pictures))
-    return str(folder)
+def evaluated(tmp_path_factory: pytest.TempPathFactory, judge: str) -> Iterator[Path]:
+    """A tiny run of the Gaussian prior and its evaluation; a cache of samples of the tests' own."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    train(tiny(folder / "run", prompt=PROMPTS[0]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(looks, "CACHE", folder / "samples")
+        assert main([f"run={folder / 'run'}", f"judge={judge}"]) == 0
+        yield folder / "run"
 
 
 @pytest.fixture
-def run(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it to write into, and a cache of samples of its own."""
-    monkeypatch.setattr(looks, "CACHE", tmp_path / "samples")
-    return Path(shutil.copytree(trained, tmp_path / "run"))
+def run(evaluated: Path, tmp_path: Path) -> Path:
+    """A copy of it to write into."""
+    return Path(shutil.copytree(evaluated, tmp_path / "run"))
 
 
 def current(run: Path, judge: str) -> dict[str, Any] | None:
@@ -62,12 +50,9 @@ def current(run: Path, judge: str) -> dict[str, Any] | None:
     return measurements.read(run, measurements.judge_named(judge).sha256)
 
 
-def test_one_run_gives_figures_a_table_and_a_picture(
-    run: Path, judge: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Oracle: every group is measured or says why not, all figures are finite, the table repeats the JSON."""
-    assert main([f"run={run}", f"judge={judge}"]) == 0
-    found = json.loads((run / "evaluation.json").read_text())
+def test_one_run_gives_figures_and_a_picture(evaluated: Path, judge: str) -> None:
+    """Oracle: every group is measured or says why not, and all figures are finite."""
+    found = json.loads((evaluated / "evaluation.json").read_text())
     assert set(found["figures"]) | set(found["not_measured"]) == {
         *("geometry", "judge", "consistency", "failures", "looks")
     }
@@ -75,52 +60,43 @@ def test_one_run_gives_figures_a_table_and_a_picture(
     numbers = [value for group in found["figures"].values() for value in group.values()]
     assert numbers
     assert np.isfinite(numbers).all()
-    said = capsys.readouterr().out
-    assert f"{found['figures']['looks']['spectrum_distance']:.2f} dB" in said
-    with Image.open(run / "evaluation.png") as picture:
+    with Image.open(evaluated / "evaluation.png") as picture:
         assert picture.width > 1000
-    assert measurements.thumbnails_of(run).shape == (8, 3, 96, 96)
-    assert current(run, judge) == found
+    assert measurements.thumbnails_of(evaluated).shape == (8, 3, 96, 96)
+    assert current(evaluated, judge) == found
 
 
-def test_the_same_run_twice_gives_the_same_figures(run: Path, judge: str) -> None:
-    """Oracle: bit-identical JSON: samples from the cache and samples just drawn are the same."""
-    assert main([f"run={run}", f"judge={judge}"]) == 0
+def test_again_beside_a_bad_run_the_figures_are_the_same(
+    run: Path, judge: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Oracle: exit code 2 and the bad one's sentence; of the good one bit-identical JSON, and a table of it."""
     first = (run / "evaluation.json").read_bytes()
-    assert main([f"run={run}", f"judge={judge}"]) == 0
+    (run / "evaluation.json").unlink()
+    assert main([f"run={run.parent / 'none'}", f"run={run}", f"judge={judge}"]) == 2
     assert (run / "evaluation.json").read_bytes() == first
+    captured = capsys.readouterr()
+    assert "none holds no checkpoint" in captured.err
+    assert f"{json.loads(first)['figures']['looks']['spectrum_distance']:.2f} dB" in captured.out
 
 
-def test_a_trained_on_run_and_new_definitions_are_evaluated_anew(
+def test_an_evaluation_counts_until_something_that_it_depends_on_changes(
     run: Path, judge: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Oracle: an evaluation counts until the parameters or the figures' version change."""
-    assert current(run, judge) is None
-    main([f"run={run}", f"judge={judge}"])
+    """Oracle: another version of the figures, a judge known better, a run trained on, a file cut off."""
     assert current(run, judge) is not None
     with monkeypatch.context() as context:
         context.setattr(measurements, "VERSION", measurements.VERSION + 1)
         assert current(run, judge) is None
-    manifest = json.loads((run / "manifest.json").read_text())
-    (run / "manifest.json").write_text(json.dumps(manifest | {"parameters_sha256": "other"}))
-    assert current(run, judge) is None
-    main([f"run={run}", f"judge={judge}"])
-    assert current(run, judge) is not None
     other = Path(shutil.copytree(judge, tmp_path / "judge"))
-    (other / "errors.json").write_text("{}")  # the same network, known better
+    (other / "errors.json").write_text("{}")
     assert current(run, str(other)) is None
+    manifest = (run / "manifest.json").read_text()
+    (run / "manifest.json").write_text(json.dumps(json.loads(manifest) | {"parameters_sha256": "other"}))
+    assert current(run, judge) is None
+    (run / "manifest.json").write_text(manifest)
+    assert current(run, judge) is not None
     (run / "evaluation.json").write_text("{ cut off")
     assert current(run, judge) is None
-
-
-def test_one_bad_run_does_not_stop_the_others(
-    run: Path, judge: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Oracle: exit code 2, the bad one's sentence, the good one's table."""
-    assert main([f"run={run.parent / 'none'}", f"run={run}", f"judge={judge}"]) == 2
-    captured = capsys.readouterr()
-    assert "none holds no checkpoint" in captured.err
-    assert "distance of spectrum" in captured.out
 
 
 COPY = """
@@ -145,7 +121,6 @@ def test_a_suite_trains_evaluates_and_tabulates_what_is_missing_and_no_more(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Oracle: commands that copy one finished run count themselves; 8 runs, one cannot be trained."""
-    main([f"run={run}", f"judge={judge}"])
     manifest = json.loads((run / "manifest.json").read_text())
     (run / "manifest.json").write_text(json.dumps(manifest | {"step": 20}))  # as many as smoke has
     calls = tmp_path / "calls"
