@@ -69,7 +69,7 @@ def test_one_run_gives_figures_and_a_picture(evaluated: Path, judge: str) -> Non
 def test_again_beside_a_bad_run_the_figures_are_the_same(
     run: Path, judge: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Oracle: exit code 2 and the bad one's sentence; of the good one bit-identical JSON, and a table of it."""
+    """Oracle: exit code 2, the bad one's sentence, the good one's JSON bit-identical, and a table of it."""
     first = (run / "evaluation.json").read_bytes()
     (run / "evaluation.json").unlink()
     assert main([f"run={run.parent / 'none'}", f"run={run}", f"judge={judge}"]) == 2
