@@ -13,13 +13,14 @@ MAIN = ("geometry.iou_share", "judge.r_precision", "judge.kind", "judge.color", 
 
 def document(name: str, command: str, planned: int, runs: Sequence[Evaluated], summary: Summary) -> str:
     """How it was made, the tables, and what each figure means."""
-    prompts, seeds = len({run.prompt for run in runs}), len({run.seed for run in runs})
+    prompts = _counted(len({run.prompt for run in runs}), "prompt")
+    seeds = _counted(len({run.seed for run in runs}), "seed")
     steps = " or ".join(str(step) for step in sorted({run.evaluation["step"] for run in runs}))
     methods, pairs = summary.methods, list(combinations(summary.methods, 2))
     text = [
         f"# {name}: {', '.join(methods)}",
         f"`{command}`",
-        f"{len(runs)} runs of {planned}: {prompts} prompts, {seeds} seeds, {steps} steps.  A cell is the "
+        f"{len(runs)} runs of {planned}: {prompts}, {seeds}, {steps} steps.  A cell is the "
         "mean over prompts of the mean over seeds, with its 95% interval (bootstrap over prompts, each with "
         "its seeds): how far other prompts and seeds might move it.  ↑ higher is better, ↓ lower is better, "
         "→ 0 near 0 is better.",
@@ -58,6 +59,10 @@ def document(name: str, command: str, planned: int, runs: Sequence[Evaluated], s
         "\n".join(f"- **{_name(figure)}**: {figure.meaning}." for figure in FIGURES),
     ]
     return "\n\n".join(text) + "\n"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _by_figure(
