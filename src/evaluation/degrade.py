@@ -109,10 +109,12 @@ def jittered(rgba: Rgba, size: int, draw: Stream) -> Rgba:
 
 
 def before_any_background(rgba: Rgba, draw: Stream) -> Float[Tensor, "B 3 H W"]:
-    """Composited over one grey, one colour, or two colours that fade into each other."""
+    """Composited over light grey, mostly; else any grey, one colour, or two that fade into each other."""
     u = draw.uniform(len(rgba), 8)
-    first = torch.where(u[:, :1] < 0.5, u[:, 1:2], u[:, 1:4])
-    second = torch.where(u[:, :1] < 0.7, first, u[:, 4:7])
+    fate = u[:, :1]
+    first = torch.where(fate < 0.75, u[:, 1:2], u[:, 1:4])
+    first = torch.where(fate < 0.6, 0.65 + 0.2 * u[:, 1:2], first)
+    second = torch.where(fate < 0.85, first, u[:, 4:7])
     height, width = rgba.shape[-2:]
     y, x = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
     angle = _column(2 * math.pi * u[:, 7])

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from src.evaluation.wording import TEMPLATES, VIEWS
 from src.guidance.loading import quiet
@@ -66,8 +67,18 @@ def network(tokens: Any, draw: Streams) -> Any:
                 # The library starts words and places too small for the layers that come after.
                 scale = 0.5 if "token" in name else 0.1
             parameter.copy_(draw(f"init/{name}").normal(1, *parameter.shape)[0] * scale)
+        places = model.vision_model.embeddings.position_embedding.weight
+        places[1:] = waves(SIZE // PATCH, places.shape[1])
         model.logit_scale.fill_(math.log(10))
     return model
+
+
+def waves(side: int, width: int) -> Float[Tensor, "places width"]:
+    """Sines and cosines of row and column: where a patch lies need not be learnt (Beyer et al. 2022)."""
+    y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    rates = torch.pi * 0.5 ** (torch.arange(width // 4) * (4 / (width // 4)))  # from one patch to all
+    angles = torch.stack([y.flatten(), x.flatten()], 1)[:, :, None] * rates
+    return torch.cat([angles.sin(), angles.cos()], -1).flatten(1)
 
 
 def save(model: nn.Module, tokens: Any, folder: Path, facts: dict[str, Any]) -> None:

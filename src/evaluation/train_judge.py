@@ -21,7 +21,7 @@ from tqdm import tqdm
 from src.errors import UserError
 from src.evaluation import judge_errors
 from src.evaluation.degrade import before_any_background, degrade, jittered
-from src.evaluation.judge import ERRORS, load_judge
+from src.evaluation.judge import BACKGROUND, ERRORS, load_judge
 from src.evaluation.judge_network import SIZE, network, save, tokenizer
 from src.evaluation.wording import MATERIALS, TEMPLATES, VIEWS, Saying, true_of, view_of
 from src.streams import Streams
@@ -29,6 +29,7 @@ from src.toybox.arguments import in_range, parse
 from src.toybox.captions import COLORS, Subject
 from src.toybox.fitting import Fit, Networks, Recipe, Team
 from src.toybox.portraits import FRESH, Facts, read_shards, to_batch, write_shard
+from src.toybox.sample import grid
 from src.toybox.shapes import KINDS
 
 
@@ -44,7 +45,7 @@ class Settings:
     batch_size: int = 32
     learning_rate: float = 1e-3
     ema: float = 0.998
-    degraded: float = 0.5  # share of the pictures
+    degraded: float = 0.4  # share of the pictures
     seed: int = 0
     checkpoint_seconds: int = 180
 
@@ -153,6 +154,21 @@ def measure(cfg: Settings) -> dict[str, Any]:
     return errors
 
 
+def show(cfg: Settings) -> Path:
+    """Draw what the judge learns from, a row each: clean, degraded, and before any background."""
+    pixels, _ = read_shards(Path(cfg.folder) / "world")
+    draw = Streams(cfg.seed, 0)
+    picks = (draw("judge/shown").uniform(1, 16)[0] * len(pixels[0])).long().tolist()
+    clean = to_batch([pixels[0][i] for i in picks])
+    bad = degrade(clean, draw("judge/shown bad"))
+    plain = torch.tensor(BACKGROUND)[:, None, None]
+    rows = [rgba[:, :3] + (1 - rgba[:, 3:]) * plain for rgba in (clean, bad)]
+    rows.append(before_any_background(bad, draw("judge/shown background")))
+    path = Path(cfg.folder) / "pictures.png"
+    grid(torch.cat(rows).clamp(0, 1), len(picks), enlarge=1).save(path)
+    return path
+
+
 def main() -> None:
     """Exit code 0, or 2 after one sentence about what the user can put right."""
     try:
@@ -160,6 +176,7 @@ def main() -> None:
         torch.set_num_threads(1)
         render(Path(cfg.folder) / "world", cfg.seed, cfg.shards)
         render(Path(cfg.folder) / "fresh", cfg.seed + FRESH, cfg.fresh_shards)
+        print(show(cfg))
         fit(cfg)
         print(judge_errors.table(measure(cfg)))
     except (UserError, OSError) as error:

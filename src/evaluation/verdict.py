@@ -93,7 +93,7 @@ def _ask(judge: Judge, seen: Float[Tensor, "N D"], name: str, subject: Subject |
 
 
 def error_beside(judge: Judge, name: str) -> str:
-    """The judge's own error in kind, color, material or view, to be printed beside its figures."""
+    """The judge's own error in kind, color, material, view or r_precision; to stand beside its figures."""
     if judge.errors is None:
         return f"the error of judge={judge.name} is unmeasured"
     shares = []
