@@ -24,7 +24,7 @@ from src.checkpoint import write_atomically
 from src.door import explain
 from src.errors import UserError
 from src.evaluation import measurements, suite
-from src.evaluation.figures import in_short, rows_of
+from src.evaluation.figures import LEGEND, in_short, rows_of
 from src.evaluation.intervals import Cases
 from src.evaluation.judge import BUNDLED
 from src.evaluation.looks import diversity
@@ -128,7 +128,7 @@ def _write(
             if run.seed == seed
         }
         path = out / f"sheet-seed{seed}.png"
-        contact_sheet(prompts, methods, cells, f"{name}, seed {seed}").save(path)
+        contact_sheet(prompts, methods, cells, f"{name}, seed {seed}", LEGEND).save(path)
         print(path)
     print(out / "suite.md")
 

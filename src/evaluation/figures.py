@@ -23,6 +23,10 @@ class Figure(NamedTuple):
         shown = 100 * value if self.percent else value
         return f"{shown:{'+' if signed else ''}.{0 if self.percent else self.digits}f}"
 
+    def write_with_unit(self, value: float) -> str:
+        """The number as a run's own table has it."""
+        return self.write(value) + ("%" if self.percent else f" {self.unit}".rstrip())
+
 
 class Row(NamedTuple):
     """One line of a run's own table."""
@@ -170,8 +174,7 @@ def rows_of(evaluation: Mapping[str, Any]) -> list[Row]:
         if value is not None:
             beside = figure.beside.format(**evaluation["figures"][figure.key.split(".")[0]])
             remarks = [f"{figure.better} is better", beside, error_of(evaluation, figure)]
-            unit = "%" if figure.percent else f" {figure.unit}".rstrip()
-            rows.append(Row(figure.title, figure.write(value) + unit, "; ".join(filter(None, remarks))))
+            rows.append(Row(figure.title, figure.write_with_unit(value), "; ".join(filter(None, remarks))))
     if "failures" in evaluation["figures"]:
         rows.append(Row("failures", ", ".join(flags_of(evaluation)) or "none", f"of {', '.join(FLAGS)}"))
     return rows + [Row(group, "not measured", why) for group, why in evaluation["not_measured"].items()]
@@ -183,20 +186,26 @@ def error_of(evaluation: Mapping[str, Any], figure: Figure) -> str:
     return str(evaluation["judge"]["errors"].get(name, "")) if group == "judge" else ""
 
 
+SHORT = (  # two lines under a small picture
+    (("geometry.iou_share", "IoU"), ("judge.kind", "kind"), ("judge.color", "colour")),
+    (("judge.janus", "Janus"), ("looks.spectrum_distance", "spectrum")),
+)
+LEGEND = (
+    "under each run: silhouette IoU, share of ceiling; views of which the judge recognises kind and colour; "
+    "Janus rate; distance of spectrum; failures"
+)
+
+
 def in_short(evaluation: Mapping[str, Any]) -> list[str]:
-    """Two lines for under a small picture."""
-    short = {
-        "geometry.iou_share": "IoU {}%",
-        "judge.kind": "kind {}%",
-        "judge.color": "colour {}%",
-        "judge.janus": "Janus {}%",
-        "looks.spectrum_distance": "spectrum {} dB",
-    }
-    parts = []
-    for figure in FIGURES:
-        value = value_of(evaluation, figure.key)
-        if figure.key in short and value is not None:
-            parts.append(short[figure.key].format(figure.write(value)))
-    half = max(2, len(parts) - 2)
-    second = [*parts[half:], *flags_of(evaluation)]
-    return [" · ".join(parts[:half]), " · ".join(second)]
+    """Two lines for under a small picture; LEGEND explains them."""
+    figures = {figure.key: figure for figure in FIGURES}
+    lines = []
+    for line in SHORT:
+        parts = []
+        for key, title in line:
+            value = value_of(evaluation, key)
+            if value is not None:
+                parts.append(f"{title} {figures[key].write_with_unit(value)}")
+        lines.append(parts)
+    lines[-1] += flags_of(evaluation)
+    return [" · ".join(parts) for parts in lines]

@@ -65,21 +65,30 @@ def portrait(
 
 
 def contact_sheet(
-    rows: Sequence[str], columns: Sequence[str], cells: Mapping[tuple[str, str], Cell], title: str
+    rows: Sequence[str],
+    columns: Sequence[str],
+    cells: Mapping[tuple[str, str], Cell],
+    title: str,
+    legend: str,
 ) -> Image.Image:
     """A suite's runs of one seed: prompts down, methods across, four sides of each with its figures under."""
     font, small = ImageFont.load_default(14), ImageFont.load_default(11)
     margin, label, line = 10, 120, 14
     most = max((len(cell.lines) for cell in cells.values()), default=0)
     wide, high = 4 * THUMBNAIL, THUMBNAIL + most * line + 6
-    size = (2 * margin + label + len(columns) * (wide + margin), 60 + len(rows) * (high + 4))
+    head = 80
+    width = max(
+        2 * margin + label + len(columns) * (wide + margin), int(small.getlength(legend)) + 2 * margin
+    )
+    size = (width, head + len(rows) * (high + 4))
     sheet = Image.new("RGB", size, PAPER)
     pen = ImageDraw.Draw(sheet)
     pen.text((margin, margin), title, INK, ImageFont.load_default(16))
+    pen.text((margin, margin + 24), legend, FAINT, small)
     for x, column in enumerate(columns):
-        pen.text((margin + label + x * (wide + margin), 36), column, INK, font)
+        pen.text((margin + label + x * (wide + margin), head - 24), column, INK, font)
     for y, row in enumerate(rows):
-        top = 60 + y * (high + 4)
+        top = head + y * (high + 4)
         pen.multiline_text((margin, top + 4), _wrapped(row), INK, font)
         for x, column in enumerate(columns):
             left, cell = margin + label + x * (wide + margin), cells.get((row, column))

@@ -43,7 +43,9 @@ def test_a_portrait_draws_the_true_outline_where_the_truth_is() -> None:
 def test_a_sheet_has_a_place_for_every_run_and_says_which_are_missing() -> None:
     """Oracle: the second method's only run shows its colour in the second column alone."""
     cell = Cell(thumbnails(box(0, 24)), ["IoU 70%"])
-    sheet = np.asarray(contact_sheet(["a cat", "a dog"], ["A", "B"], {("a dog", "B"): cell}, "suite"))
+    sheet = np.asarray(
+        contact_sheet(["a cat", "a dog"], ["A", "B"], {("a dog", "B"): cell}, "suite", "legend")
+    )
     red = (sheet == (255, 0, 0)).all(-1)
     rows, columns = np.nonzero(red)
     assert rows.min() > sheet.shape[0] // 2 - 40
