@@ -73,7 +73,12 @@ class Truth(NamedTuple):
 
 
 def measure(views: Views, subject: Subject) -> Geometry:
-    """Compare an object, seen by `src.evaluation.views.around`'s cameras, with the subject's kind.
+    """Compare an object, seen by `src.evaluation.views.around`'s cameras, with the subject's kind."""
+    return beside_truth(views, subject)[0]
+
+
+def beside_truth(views: Views, subject: Subject) -> tuple[Geometry, Views]:
+    """`measure`, and the true solid that it was measured beside, standing where the object stands.
 
     An object without an opaque ray, or with numbers that are not finite, counts as one point in the middle
     that no silhouette shows; `src.evaluation.failures` tells which.  Raises UserError where numba is missing.
@@ -83,9 +88,9 @@ def measure(views: Views, subject: Subject) -> Geometry:
     if not all(bool(map_.isfinite().all()) for map_ in (views.color, views.opacity, views.depth)):
         nothing = torch.zeros_like(views.opacity)
         views = Views(camera, torch.zeros_like(views.color), nothing, nothing)
-    pose, alike, figures = _match(views, truth.tables, truth.hulls)
+    pose, alike, figures, beside = _match(views, truth.tables, truth.hulls)
     ceiling, pixel = truth.ceiling, pixel_width(camera) / BOUNDING_RADIUS
-    return Geometry(
+    found = Geometry(
         *figures,
         *ceiling,
         iou_share=min(1.0, figures.iou / ceiling.iou),
@@ -96,6 +101,7 @@ def measure(views: Views, subject: Subject) -> Geometry:
         scale=pose.scale,
         shift=math.hypot(*pose.shift),
     )
+    return found, beside
 
 
 def known(kind: str, camera: Cameras) -> Truth:
@@ -130,16 +136,17 @@ def _bare(table: np.ndarray, camera: Cameras) -> Views:
 
 def _match(
     views: Views, tables: list[np.ndarray], hulls: Float[Tensor, "K n n n"]
-) -> tuple[Pose, float, Figures]:
-    """The object's pose, how much of a turn leaves it alike, and its figures beside the best instance."""
+) -> tuple[Pose, float, Figures, Views]:
+    """The pose, how much of a turn leaves the object alike, its figures, and the best instance, posed."""
     mine, camera = hull(views), views.camera
     if mine.sum() < 1:  # not one cell: nothing to align
-        return Pose(), 1.0, compare(views, _bare(tables[0], camera), BOUNDING_RADIUS)
+        truth = _bare(tables[0], camera)
+        return Pose(), 1.0, compare(views, truth, BOUNDING_RADIUS), truth
     found = align(mine, hulls, camera)
     table = tables[found.instance]
     pose = polish(mine, hull(_bare(posed(table, found.pose), camera)), found.pose, camera)
     truth = _bare(posed(table, pose), camera)
-    return pose, found.alike, compare(views, truth, BOUNDING_RADIUS * pose.scale)
+    return pose, found.alike, compare(views, truth, BOUNDING_RADIUS * pose.scale), truth
 
 
 def compare(views: Views, truth: Views, radius: float) -> Figures:
