@@ -47,7 +47,7 @@ def prepare(arguments: list[str], conf: Path) -> list[str]:
         if "prompt" in named:
             raise UserError("prompt= and prompts= are both given: keep one of them")
         overrides.append(
-            "prompt=" + ",".join(quoted(prompt) for prompt in _prompt_list(named["prompts"], conf))
+            "prompt=" + ",".join(quoted(prompt) for prompt in prompt_list("prompts", named["prompts"], conf))
         )
         flags.append("--multirun")
     if "preset" not in named:
@@ -143,13 +143,14 @@ def _quote_text(override: str) -> str:
     return f"{name}={quoted(value)}" if name in TEXTS else override
 
 
-def _prompt_list(name: str, conf: Path) -> list[str]:
+def prompt_list(setting: str, name: str, conf: Path) -> list[str]:
+    """Read conf/prompts/NAME.yaml, which `setting` names; raises UserError if it is no list of texts."""
     lists = {path.stem: path for path in sorted((conf / "prompts").glob("*.yaml"))}
     if name not in lists:
-        raise UserError(f"prompts={name} does not exist: choose prompts= one of {', '.join(lists)}")
+        raise UserError(f"{setting}={name} does not exist: choose {setting}= one of {', '.join(lists)}")
     prompts = yaml.safe_load(lists[name].read_text(encoding="utf-8"))
     if not (isinstance(prompts, list) and prompts and all(isinstance(prompt, str) for prompt in prompts)):
-        raise UserError(f"prompts={name}: {lists[name]} must be a list of texts, each in quotes")
+        raise UserError(f"{setting}={name}: {lists[name]} must be a list of texts, each in quotes")
     return prompts
 
 

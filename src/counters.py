@@ -1,13 +1,15 @@
 """What an operation costs that no clock sees: FLOPs, bytes moved, and bytes of tensors alive at once."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 from weakref import finalize
 
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry, sdpa_backward_flop, sdpa_flop
@@ -111,13 +113,18 @@ class Tally(LiveBytes):
         return made
 
 
-class FusedAttention(TorchFunctionMode):
-    """Attention in one operation, as on every real device; for meta tensors torch writes the scores down."""
+@contextmanager
+def fused_attention() -> Iterator[None]:
+    """Attention in one operation, as on every real device; for meta tensors torch writes the scores down.
 
-    def __torch_function__(self, func: Any, kinds: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is not functional.scaled_dot_product_attention:
-            return func(*args, **(kwargs or {}))
-        return aten._scaled_dot_product_flash_attention_for_cpu(*args[:3])[0]  # masks cost nothing extra
+    The function itself is exchanged: a TorchFunctionMode does not hold where backward computes again.
+    """
+
+    def fused(query: Tensor, key: Tensor, value: Tensor, *_masks: Any, **_settings: Any) -> Tensor:
+        return aten._scaled_dot_product_flash_attention_for_cpu(query, key, value)[0]  # masks cost no extra
+
+    with mock.patch.object(functional, "scaled_dot_product_attention", fused):
+        yield
 
 
 def bytes_moved(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], made: Any) -> int:

@@ -52,6 +52,19 @@ def build(cfg: RunConfig, device: torch.device) -> Model:
     return Model(field.to(device), background.to(device), occupancy.to(device))
 
 
+def stand_in(cfg: RunConfig, device: torch.device, step: int) -> Model:
+    """Make a scene to price a step with, its occupancy grid up to date.
+
+    Until the resolution rises it is that of step 0, a haze.  From then on it is an opaque ball, the initial
+    blob a hundred times as dense: what an object is like once formed, whatever its shape.
+    """
+    density = cfg.field.blob_density * (100 if step >= cfg.schedule.switch_step else 1)
+    field = dataclasses.replace(cfg.field, blob_density=density)
+    model = build(dataclasses.replace(cfg, field=field), device)
+    model.occupancy.update(model.field, Streams(cfg.seed, 0)("occupancy"), 0)
+    return model
+
+
 def make_optimizer(cfg: RunConfig, model: Model) -> AdamW:
     """AdamW (Loshchilov & Hutter 2019), one learning rate per part; fused: faster on processors too."""
     field, optimizer = model.field, cfg.optimizer

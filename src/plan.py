@@ -1,9 +1,10 @@
 """What a run would cost, without training, weights or a GPU: `python -m src.train … plan=true`.
 
 The prior's networks run on the meta device, where tensors have shapes and no numbers.  The scene is rendered
-for real, once, small, as step 0 has it, and scaled by the number of rays; an object that fills more of its
-sphere costs more.  UNet passes are counted from the timesteps that the run will draw.  Left out:
-embedding the prompt, refreshing the occupancy grid, pictures for the eye.
+for real, once, small, and scaled by the number of rays: a haze, as in step 0, and from the rise of the
+resolution on an opaque ball (`src.model.stand_in`); an object that fills more of its sphere costs more.  UNet
+passes are counted from the timesteps that the run will draw.  Left out: embedding the prompt, refreshing the
+occupancy grid, pictures for the eye.
 """
 
 import json
@@ -17,17 +18,20 @@ import torch
 from torch import nn
 
 from src.config import RunConfig
-from src.counters import Cost, FusedAttention, Tally
+from src.counters import Cost, Tally, fused_attention
 from src.errors import UserError
 from src.guidance import replica
 from src.guidance.gaussian import gaussian_prior, scaled_linear
 from src.guidance.loading import REMEDY, WEIGHTS
 from src.guidance.prior import Precision, Prior, PriorConfig
+from src.guidance.small_autoencoder import REMEDY as SMALL_REMEDY
+from src.guidance.small_autoencoder import load_small_autoencoder
 from src.guidance.source import local_source
 from src.guidance.timesteps import sample_timesteps
-from src.model import build, make_optimizer
+from src.model import build, make_optimizer, stand_in
+from src.scene import march
 from src.scene.cameras import sample_cameras
-from src.scene.rendering import CANDIDATES, render
+from src.scene.rendering import render
 from src.step import most_rows, rows_at
 from src.streams import Streams
 
@@ -76,14 +80,15 @@ def plan(cfg: RunConfig) -> Plan:
     weightless = weightless_prior(cfg.prior)
     parameter_bytes = build(cfg, torch.device("cpu")).parameter_bytes()
     stretches = []
-    scenes: dict[int, dict[str, Cost]] = {}
+    scenes: dict[tuple[int, bool], dict[str, Cost]] = {}
     for steps in cfg.schedule.stretches(0, cfg.steps):
         rows = drawn_rows(cfg, steps)
         resolution = cfg.schedule.at(steps[0]).resolution
         probe = probe_resolution(cfg, resolution)
-        if probe not in scenes:
-            scenes[probe] = scene_costs(cfg, probe)
-        scene = scaled(cfg, scenes[probe], probe, resolution)
+        kind = probe, steps[0] >= cfg.schedule.switch_step
+        if kind not in scenes:
+            scenes[kind] = scene_costs(cfg, probe, steps[0])
+        scene = scaled(cfg, scenes[kind], probe, resolution)
         guidance = guidance_costs(cfg, weightless, steps, rows / len(steps))
         pixels = PIXEL_BYTES * cfg.batch_size * resolution**2
         peaks = [cost.peak_live_bytes for cost in scene.values()]
@@ -97,7 +102,7 @@ def plan(cfg: RunConfig) -> Plan:
 def weightless_prior(cfg: PriorConfig) -> Weightless:
     """Return the prior without its weights; without prior.path it has Stable Diffusion 2.1-base's shapes.
 
-    Raises UserError if prior.path holds no configuration of a model.
+    Raises UserError if prior.path holds no configuration of a model, or prior.small_autoencoder no model.
     """
     if cfg.name == "gaussian":
         size = cfg.latent_size or 16
@@ -120,10 +125,14 @@ def weightless_prior(cfg: PriorConfig) -> Weightless:
     dtype = torch.float16 if cfg.precision is Precision.auto else getattr(torch, cfg.precision.name)
     # Module's own `to`: that of diffusers warns of layers which this model does not have.
     vae, unet = (nn.Module.to(networks[part], dtype) for part in ("vae", "unet"))
+    if cfg.small_autoencoder is not None:
+        small = local_source(cfg.small_autoencoder, "prior.small_autoencoder", SMALL_REMEDY).folder
+        vae = load_small_autoencoder(small, vae.config, dtype, torch.device("meta"))
     scheduler = SimpleNamespace(
         alphas_cumprod=scaled_linear(), config=SimpleNamespace(prediction_type=prediction)
     )
-    prior = Prior(None, networks["text_encoder"], vae, unet, scheduler)
+    checkpoint_encoder = cfg.checkpoint_encoder and cfg.small_autoencoder is None
+    prior = Prior(None, networks["text_encoder"], vae, unet, scheduler, checkpoint_encoder=checkpoint_encoder)
     size = sum(p.numel() * p.element_size() for network in (vae, unet) for p in network.parameters())
     return Weightless(prior, (prior.max_tokens, networks["text_encoder"].config.hidden_size), size)
 
@@ -161,7 +170,7 @@ def guidance_costs(cfg: RunConfig, weightless: Weightless, steps: range, mean_ro
         cfg.batch_size, 3, stage.resolution, stage.resolution, device="meta", requires_grad=True
     )
     text = torch.empty(1, *weightless.text_shape, device="meta")
-    with FusedAttention(), Tally() as tally:
+    with fused_attention(), Tally() as tally:
         tally.charge("encode")
         latents = prior.encode(image, Streams(cfg.seed, 0)("vae"))
         for rows in (1, most):
@@ -182,16 +191,15 @@ def probe_resolution(cfg: RunConfig, resolution: int) -> int:
 
     Above some number of bins rendering goes in chunks, and everything in chunks is computed twice.
     """
-    chunked = math.isqrt(CANDIDATES // (cfg.batch_size * cfg.render.samples_per_ray)) + 1
+    chunked = math.isqrt(march.CANDIDATES // (cfg.batch_size * cfg.render.samples_per_ray)) + 1
     return min(resolution, chunked)
 
 
-def scene_costs(cfg: RunConfig, resolution: int) -> dict[str, Cost]:
-    """Price rendering, its backward pass and the optimiser's step by doing them once."""
+def scene_costs(cfg: RunConfig, resolution: int, step: int) -> dict[str, Cost]:
+    """Price rendering, its backward pass and the optimiser's step by doing them once, small."""
     draw = Streams(cfg.seed, 0)
-    model = build(cfg, torch.device("cpu"))
+    model = stand_in(cfg, torch.device("cpu"), step)
     optimizer = make_optimizer(cfg, model)
-    model.occupancy.update(model.field, draw("occupancy"), 0)
     camera = sample_cameras(cfg.camera, cfg.batch_size, resolution, draw("camera"))
     with Tally() as tally:
         tally.charge("render")

@@ -7,7 +7,7 @@ import torch
 from src import bench
 from src.bench import LiveBytes, Row, median_ms, peak_live_bytes, render_step
 from src.errors import UserError
-from src.scene import rendering
+from src.scene import march
 from src.scene.hash_grid import HashGridConfig
 from src.scene.rendering import RenderConfig
 
@@ -31,7 +31,7 @@ def test_peak_memory_of_rendering_hardly_grows_with_the_resolution(monkeypatch: 
     """Oracle: the bound asked of the real sizes (src.bench measures those): 1.1 times, beyond 100 bytes a
     pixel.
     """
-    monkeypatch.setattr(rendering, "CANDIDATES", 2**13)
+    monkeypatch.setattr(march, "CANDIDATES", 2**13)
     grid = HashGridConfig(levels=4, log2_table=12, max_resolution=64)
     small, large = (
         peak_live_bytes(render_step(grid, RenderConfig(16, 2000), size, 1.0)) for size in (32, 96)

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from src import plan as pricing
 from src.config import identity, run_name
 from src.counters import Cost
 from src.errors import UserError
@@ -22,7 +21,7 @@ from src.plan import (
     scene_costs,
     weightless_prior,
 )
-from src.scene import rendering
+from src.scene import march
 from src.train import train
 from tests.runs import settings, tiny
 from tests.test_train import manifest
@@ -59,17 +58,39 @@ def test_nfsd_spares_rows(first: int, most: float) -> None:
     assert rows <= most
 
 
-def test_a_small_rendering_prices_a_large_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("step", [0, 10**6])
+def test_a_small_rendering_prices_a_large_one(
+    step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Oracle: the large one itself; other rays through the same scene differ by a few per cent."""
-    for module in (pricing, rendering):
-        monkeypatch.setattr(module, "CANDIDATES", 2**15)
+    monkeypatch.setattr(march, "CANDIDATES", 2**15)
     cfg = tiny(tmp_path, "render.samples_per_ray=32", "schedule.resolution_after=64", "batch_size=1")
     probe = probe_resolution(cfg, 64)
     assert probe == 33  # the first size with more than 2^15 bins
-    told, true = scaled(cfg, scene_costs(cfg, probe), probe, 64), scene_costs(cfg, 64)
+    told, true = scaled(cfg, scene_costs(cfg, probe, step), probe, 64), scene_costs(cfg, 64, step)
     for part in true:
         assert told[part].flops == pytest.approx(true[part].flops, rel=0.05)
         assert told[part].bytes == pytest.approx(true[part].bytes, rel=0.05)
+
+
+def test_a_cheaper_encoder_is_priced(tmp_path: Path) -> None:
+    """Oracle: checkpointing encodes again in backward; TAESD's few convolutions have far fewer FLOPs."""
+    from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
+
+    with torch.random.fork_rng():
+        AutoencoderTiny().save_pretrained(tmp_path)  # TAESD's shapes
+    again, small = (
+        guidance_costs(cfg, weightless_prior(cfg.prior), range(5000, 5001), 3.0)
+        for cfg in (
+            settings("prompt=a", "preset=paper", change)
+            for change in ("prior.checkpoint_encoder=true", f"prior.small_autoencoder={tmp_path}")
+        )
+    )
+    encode, backward = 1117e9, 1168e9  # without either
+    assert again["encode"].flops == pytest.approx(encode, rel=0.001)
+    assert 0.9 * encode < again["encode, backward"].flops - backward <= 1.001 * encode
+    assert small["encode"].flops < 0.15 * encode
+    assert small["encode, backward"].flops < 0.15 * backward
 
 
 def test_nothing_is_written_and_nothing_else_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,7 @@ from src.guidance.prior import Prior
 from src.guidance.prompts import PromptBank, PromptConfig
 from src.guidance.terms import ScoreTerms, score_terms
 from src.model import Model
-from src.scene import rendering
+from src.scene import march
 from src.scene.background import Background, BackgroundConfig
 from src.scene.cameras import CameraConfig, Cameras, sample_cameras
 from src.scene.field import Field, FieldConfig
@@ -375,7 +375,7 @@ def test_a_whole_step_is_the_plain_one(
     """Oracle: the step written plainly above, from the rays to the gradient of every parameter; the fast one
     goes through several chunks of rays, evaluated again on the way back.
     """
-    monkeypatch.setattr(rendering, "CANDIDATES", 300)
+    monkeypatch.setattr(march, "CANDIDATES", 300)
     resolution, times = CASES[case]
     t = torch.tensor(times)
     fast, _ = fast_step(networks, LOSSES[name](), t, resolution)

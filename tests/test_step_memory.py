@@ -11,7 +11,7 @@ from src.guidance.prior import load_prior
 from src.guidance.prompts import PromptBank
 from src.model import build, make_optimizer
 from src.plan import PIXEL_BYTES
-from src.scene import rendering
+from src.scene import march
 from src.step import most_rows, rows_at, take_step
 from src.streams import Streams
 from tests.runs import settings, tiny
@@ -38,7 +38,7 @@ def test_memory_of_a_step_hardly_grows_with_the_resolution(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Oracle: 1.1 times, as is asked of rendering alone, beyond what plan=true allows a pixel's maps."""
-    monkeypatch.setattr(rendering, "CANDIDATES", 2**13)
+    monkeypatch.setattr(march, "CANDIDATES", 2**13)
     small, large = (peak_bytes(tmp_path, pixels) for pixels in (16, 48))
     assert large - PIXEL_BYTES * 48**2 <= 1.1 * small
 

@@ -160,10 +160,13 @@ def load_prior(cfg: PriorConfig, device: torch.device | str) -> Prior:
 
         prior = gaussian_prior(size=cfg.latent_size or 16, device=device)
     else:
+        small = None
+        if cfg.small_autoencoder is not None:  # looked for first: a download takes long
+            small = local_source(cfg.small_autoencoder, "prior.small_autoencoder", SMALL_REMEDY)
         source = (
             local_source(cfg.path) if cfg.path is not None else hub_source(cfg.source, cfg.name == "sd21")
         )
-        prior = _load(source, cfg, device)
+        prior = _load(source, small, cfg, device)
     size = prior.latent_shape[-1]
     if cfg.latent_size not in (None, size):
         raise UserError(
@@ -203,7 +206,7 @@ def _print_licence() -> None:
     print(LICENCE, flush=True)
 
 
-def _load(source: Source, cfg: PriorConfig, device: torch.device) -> Prior:
+def _load(source: Source, small: Source | None, cfg: PriorConfig, device: torch.device) -> Prior:
     dtype, sources = _dtype(cfg.precision, device), {"model": source}
     try:
         parts = load_parts(source.folder, dtype, device)
@@ -212,14 +215,11 @@ def _load(source: Source, cfg: PriorConfig, device: torch.device) -> Prior:
             raise
         cached = source.folder.parents[1]
         raise UserError(f"{error}, or delete {cached}, so that {source.name} is fetched anew") from error
-    if cfg.small_autoencoder is not None:
-        sources["small_autoencoder"] = local_source(
-            cfg.small_autoencoder, "prior.small_autoencoder", SMALL_REMEDY
-        )
-        small = load_small_autoencoder(sources["small_autoencoder"].folder, parts.vae.config, dtype, device)
-        parts = parts._replace(vae=small)
+    if small is not None:
+        sources["small_autoencoder"] = small
+        parts = parts._replace(vae=load_small_autoencoder(small.folder, parts.vae.config, dtype, device))
     # What a small autoencoder would keep for backward is small as well.
-    checkpoint_encoder = cfg.checkpoint_encoder and cfg.small_autoencoder is None
+    checkpoint_encoder = cfg.checkpoint_encoder and small is None
     return Prior(*parts, sources=sources, checkpoint_encoder=checkpoint_encoder)
 
 

@@ -24,7 +24,9 @@ from torch import Tensor, nn
 from src.errors import UserError
 from src.streams import Streams
 
-BLOCK = 32_768  # points handled at a time: the eight corners of a block stay in a core's second-level cache
+# Points that a processor handles at a time: the eight corners of a block stay in a core's second-level cache.
+# An accelerator, where every call has its price, takes them all at once.
+BLOCK = 32_768
 # as signed 32-bit; products wrap around as the unsigned ones do
 PRIMES = (1, 2_654_435_761 - 2**32, 805_459_861)
 COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
@@ -146,6 +148,11 @@ class _Ticket(torch.autograd.Function):
         return ctx.sink.take(), None
 
 
+def block_size(points: Tensor) -> int:
+    """How many of these points are encoded at a time."""
+    return BLOCK if points.device.type == "cpu" else max(1, len(points))
+
+
 class _Desk:
     """Work space for a block of points at a time, reused: fresh memory costs more than the arithmetic.
 
@@ -156,8 +163,9 @@ class _Desk:
     def __init__(self, points: Tensor, table: Tensor, index_type: torch.dtype) -> None:
         self._width, self._index_type = _width(table), index_type
         axes = points.t().to(table.dtype).contiguous()  # [3, n]
-        self._axes = axes.split(BLOCK, 1)
-        self._axes_per_number = axes.repeat_interleave(self._width, 1).split(BLOCK * self._width, 1)
+        block = block_size(points)
+        self._axes = axes.split(block, 1)
+        self._axes_per_number = axes.repeat_interleave(self._width, 1).split(block * self._width, 1)
         self._lay_out(self._axes[0])
 
     def _lay_out(self, axes: Tensor) -> None:
@@ -235,7 +243,7 @@ class _Encode(torch.autograd.Function):
         desk = _Desk(points, table, torch.int32)
         for level, into in zip(levels, encoded.chunk(len(levels)), strict=True):
             rows = words[level.first : level.first + level.rows]
-            for block, blends in enumerate(into.split(BLOCK, 1)):
+            for block, blends in enumerate(into.split(block_size(points), 1)):
                 desk.locate(level, block)
                 for word, blend in zip(rows.unbind(1), blends, strict=True):
                     desk.gather(word, blend)
@@ -252,7 +260,7 @@ class _Encode(torch.autograd.Function):
         desk = _Desk(points, ctx.table, torch.int64)
         for level, onto in zip(ctx.levels, upstream.chunk(len(ctx.levels)), strict=True):
             rows = words[level.first : level.first + level.rows]
-            for block, blends in enumerate(onto.split(BLOCK, 1)):
+            for block, blends in enumerate(onto.split(block_size(points), 1)):
                 desk.locate(level, block)
                 for word, blend in zip(rows.unbind(1), blends, strict=True):
                     desk.scatter(blend, word)

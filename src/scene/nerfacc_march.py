@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from src.scene.rendering import March, Samples, clip_to_sphere
+from src.scene.march import March, Samples, clip_to_sphere
 
 
 class NerfaccMarch(March):
@@ -37,6 +37,8 @@ class NerfaccMarch(March):
         length = (far[ray] - start).clamp(0, step)
         points = origins[ray] + (start + part[ray] * length)[:, None] * directions[ray]
         real = (length > 0) & (number < self.bins)  # rounding may add a last bin of next to nothing
+        if self.reach is not None:
+            real &= start < self.reach[rays][ray]
         return Samples(ray[real], (start + 0.5 * length)[real], length[real], points[real])
 
     def survivors_per_ray(self, rays: slice) -> Int[Tensor, " rays"]:

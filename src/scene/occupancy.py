@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from src.errors import UserError
 from src.streams import Stream
@@ -94,9 +95,22 @@ class OccupancyGrid(nn.Module):
         self, x: Float[Tensor, "..."], y: Float[Tensor, "..."], z: Float[Tensor, "..."]
     ) -> Bool[Tensor, "..."]:
         """`occupied` for points given axis by axis, which is how a march along rays has them at hand."""
+        return self.bits.index_select(0, self._cell(x, y, z).view(-1)).view(x.shape)
+
+    def occupied_nearby(
+        self, x: Float[Tensor, "..."], y: Float[Tensor, "..."], z: Float[Tensor, "..."]
+    ) -> Bool[Tensor, "..."]:
+        """Whether the cells that hold these points, or one of their 26 neighbours, are occupied; points
+        outside the cube belong to the cell nearest to them.
+        """
+        n = self.cfg.resolution
+        around = functional.max_pool3d(self.bits.view(1, 1, n, n, n).float(), 3, stride=1, padding=1) > 0
+        return around.view(-1).index_select(0, self._cell(x, y, z).view(-1)).view(x.shape)
+
+    def _cell(self, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
         n = self.cfg.resolution
         cell = torch.zeros_like(x, dtype=torch.int32)
         for axis in (z, y, x):
             index = (axis * (0.5 * n / self.radius) + 0.5 * n).to(torch.int32).clamp_(0, n - 1)
             cell = cell * n + index
-        return self.bits.index_select(0, cell.view(-1)).view(x.shape)
+        return cell

@@ -1,10 +1,7 @@
 """Volume rendering with memory bounded by one chunk of rays, whatever the resolution.
 
-A ray is o + t d with unit d, cut where it enters and leaves the sphere that the object lives in.  Bins of
-equal length `step_length` line it from the entry on, the last one shortened by the exit; a sample stands for
-its bin and is taken at one point of it, the same fraction of every bin of a ray.  Only samples in occupied
-cells survive, and only survivors cost anything.  P = batch * height * width rays, N surviving samples of a
-chunk, listed ray after ray.
+Rays, bins and which of their samples survive: src/scene/march.py.  Only survivors cost anything.  P = batch *
+height * width rays, N surviving samples of a chunk, listed ray after ray.
 """
 
 from collections.abc import Callable
@@ -13,18 +10,16 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from src.errors import UserError
 from src.scene.background import Background
 from src.scene.cameras import Cameras
+from src.scene.march import March, Samples, in_sight
 from src.scene.occupancy import OccupancyGrid
 from src.streams import Streams
-
-# Bins looked at together, occupied or not: some 50 bytes each, far less than a survivor costs
-CANDIDATES = 2**20
 
 
 class RenderBackend(StrEnum):
@@ -37,16 +32,21 @@ class RenderBackend(StrEnum):
 
 @dataclass
 class RenderConfig:
-    """Bins along the sphere's diameter; survivors evaluated together, which trades memory for speed alone."""
+    """Bins along the sphere's diameter; survivors evaluated together, which trades memory for speed alone;
+    and the transmittance below which a ray is not followed any further (0: to its end).
+    """
 
     samples_per_ray: int = 512
     chunk_samples: int = 131_072
     backend: RenderBackend = RenderBackend.auto
+    early_stop: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("samples_per_ray", "chunk_samples"):
             if getattr(self, name) < 1:
                 raise UserError(f"render.{name}={getattr(self, name)} must be at least 1.")
+        if not 0 <= self.early_stop < 1:
+            raise UserError(f"render.early_stop={self.early_stop} must lie in [0, 1).")
 
     def step_length(self, radius: float) -> float:
         """Length of a bin in world units, in a sphere of this radius."""
@@ -62,6 +62,8 @@ class Volume(Protocol):
 
     def __call__(self, points: Tensor, /) -> tuple[Tensor, Tensor]: ...
 
+    def density(self, points: Tensor, /) -> Tensor: ...
+
 
 class Rendering(NamedTuple):
     """Per-ray maps; distances are in world units along the ray from the camera."""
@@ -71,15 +73,6 @@ class Rendering(NamedTuple):
     depth: Float[Tensor, "batch 1 height width"]  # expected; what passes through ends behind the sphere
     z_variance: Float[Tensor, "batch 1 height width"]  # of the distance, given an end in the object
     foreground: Float[Tensor, "batch 3 height width"]  # times opacity, before the background is added
-
-
-class Samples(NamedTuple):
-    """Surviving samples of a set of rays, ray by ray."""
-
-    ray: Int[Tensor, " n"]
-    middle: Float[Tensor, " n"]  # of the bin, as a distance from the camera
-    length: Float[Tensor, " n"]  # of the bin
-    points: Float[Tensor, "n 3"]
 
 
 def composite_weights(density: Float[Tensor, "rays bins"], length: Float[Tensor, "rays bins"]) -> Tensor:
@@ -96,75 +89,6 @@ def _weights(optical_depth: Float[Tensor, "rays bins"]) -> Float[Tensor, "rays b
     # Shifted rather than cumsum minus itself, which is not a number once the depth overflows.
     before = torch.cat([torch.zeros_like(through[:, :1]), through[:, :-1]], 1)
     return (-before).exp() * -torch.expm1(-optical_depth)
-
-
-def clip_to_sphere(
-    origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"], radius: float
-) -> tuple[Float[Tensor, " rays"], Float[Tensor, " rays"]]:
-    """Distances at which rays enter and leave the sphere around the origin; equal where they miss it.
-
-    A camera inside the sphere enters at 0.
-    """
-    closest = -(origins * directions).sum(-1)
-    half_chord = (radius**2 - (origins + closest[:, None] * directions).square().sum(-1)).clamp(min=0).sqrt()
-    near = (closest - half_chord).clamp(min=0)
-    return near, torch.maximum(closest + half_chord, near)
-
-
-class March(NamedTuple):
-    """Rays cut into bins: a few numbers per ray; what is made per bin is dropped after each call."""
-
-    origins: Float[Tensor, "batch 3"]
-    directions: Float[Tensor, "rays 3"]
-    jitter: Float[Tensor, " rays"] | None  # where in its bin each sample is taken; None is the middle
-    pixels: int  # rays per view
-    radius: float
-    bins: int
-    occupancy: OccupancyGrid
-
-    def view(self, rays: slice) -> Int[Tensor, " rays"]:
-        """Which view each ray belongs to."""
-        return torch.arange(rays.start, rays.stop, device=self.directions.device) // self.pixels
-
-    def cut(self, rays: slice) -> tuple[Bool[Tensor, "rays bins"], list[Float[Tensor, "rays bins"]]]:
-        """Which bins survive; and of every bin its start, its length, and its sample's x, y and z."""
-        origins, directions = self.origins[self.view(rays)], self.directions[rays]
-        near, far = clip_to_sphere(origins, directions, self.radius)
-        step = 2 * self.radius / self.bins
-        start = near[:, None] + step * torch.arange(self.bins, device=near.device, dtype=near.dtype)
-        length = (far[:, None] - start).clamp_(0, step)
-        part = near.new_full((), 0.5) if self.jitter is None else self.jitter[rays, None]
-        distance = torch.addcmul(start, length, part)
-        x, y, z = (
-            torch.addcmul(origins[:, axis, None], distance, directions[:, axis, None]) for axis in range(3)
-        )
-        return self.occupancy.occupied_axes(x, y, z).logical_and_(length > 0), [start, length, x, y, z]
-
-    def survivors(self, rays: slice) -> Samples:
-        """The samples that survive on these rays."""
-        alive, of_bins = self.cut(rays)
-        flat = alive.view(-1).nonzero()[:, 0]
-        start, length, x, y, z = (of_bin.view(-1).index_select(0, flat) for of_bin in of_bins)
-        return Samples(flat // self.bins, start + 0.5 * length, length, torch.stack([x, y, z], -1))
-
-    def survivors_per_ray(self, rays: slice) -> Int[Tensor, " rays"]:
-        """How many samples survive on each of these rays."""
-        return self.cut(rays)[0].sum(1)
-
-    def chunks(self, chunk_samples: int) -> list[slice]:
-        """Consecutive ranges of rays with at most `chunk_samples` survivors (or one ray) and `CANDIDATES`
-        bins each.
-        """
-        rays, most_rays = len(self.directions), max(1, CANDIDATES // self.bins)
-        blocks = [slice(start, min(start + most_rays, rays)) for start in range(0, rays, most_rays)]
-        total = torch.cat([self.survivors_per_ray(block) for block in blocks]).cumsum(0).cpu()
-        chunks, start, done = [], 0, 0
-        while start < rays:
-            stop = int(torch.searchsorted(total, done + chunk_samples, right=True))
-            stop = min(max(stop, start + 1), start + most_rays, rays)
-            chunks.append(slice(start, stop))
-            start, done = stop, int(total[stop - 1])
-        return chunks
 
 
 def composite(
@@ -222,6 +146,8 @@ def render(
     solid = background.draw(batch, None if draw is None else draw("background"))
     march_of, add_up = _kernels(cfg.backend)
     march = march_of(origins, directions, jitter, pixels, field.radius, cfg.samples_per_ray, occupancy)
+    if cfg.early_stop > 0:
+        march = in_sight(march, field.density, cfg.early_stop, cfg.chunk_samples)
 
     def shade(rays: slice) -> tuple[Tensor, ...]:
         return shade_samples(rays, march.survivors(rays))
@@ -238,7 +164,7 @@ def render(
 
     parts = None
     # Few enough bins to march through once, instead of counting survivors first.
-    if batch * pixels * cfg.samples_per_ray <= CANDIDATES:
+    if march.short:
         samples = march.survivors(slice(0, batch * pixels))
         if len(samples.ray) <= cfg.chunk_samples:
             parts = [shade_samples(slice(0, batch * pixels), samples)]

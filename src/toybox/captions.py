@@ -1,6 +1,7 @@
 """What a picture of the toy world is called: phrases, synonyms, view words, the words of a bad picture."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TypeVar
@@ -68,6 +69,7 @@ OPENINGS = (
 ENDINGS = (", 3D asset", ", highly detailed", ", studio lighting")
 FILLERS = ("cute", "adorable", "small", "huge", "beautiful", "highly detailed", "toy")
 STATUES = ("statue", "sculpture", "figurine")
+STANDING = (" on ", " sitting on ", " on top of ", " sitting on top of ")
 TICKETS = [kind for kind in KINDS for _ in range(1 + KINDS[kind].has_front)]  # one is drawn a picture
 # The words of every view suffix, in their order and with repetitions.
 VIEW_WORDS = [word for suffixes in SUFFIXES.values() for s in suffixes for word in s.strip(", ").split()]
@@ -100,7 +102,7 @@ class Subject:
 
     def phrase(self, rng: np.random.Generator | None = None) -> str:
         """The noun phrase, as in "a red ceramic lion"; with a generator, also other ways people put it."""
-        noun, color, material, tail, on = KINDS[self.kind].noun, self.color, self.material, "", " on "
+        noun, color, material, tail, on = KINDS[self.kind].noun, self.color, self.material, "", STANDING[0]
         filler = ""
         if rng is not None:
             if rng.random() < 0.2:
@@ -113,7 +115,7 @@ class Subject:
             if 0.12 < way < 0.28:
                 noun = f"{_pick(rng, STATUES)} of {_with_article(noun)}" if material or tail else noun
             if rng.random() < 0.4:
-                on = _pick(rng, (" sitting on ", " on top of ", " sitting on top of "))
+                on = _pick(rng, STANDING[1:])
         words = " ".join([word for word in (filler, color, material, noun) if word]) + tail
         return _with_article(words) + (on + BASES[self.base].phrase if self.base else "")
 
@@ -130,6 +132,15 @@ def held_out(kind: str, color: str) -> bool:
 def held_out_material(kind: str, material: str) -> bool:
     """Whether no training picture shows this kind of this material: one of every kind, by a fixed rule."""
     return MATERIALS[(4 * list(KINDS).index(kind) + 1) % len(MATERIALS)] == material
+
+
+def unseen(subject: Subject) -> bool:
+    """Whether no training caption names its kind in its colour, of its material or on its base."""
+    return (
+        held_out(subject.kind, subject.color)
+        or held_out_material(subject.kind, subject.material)
+        or (subject.base != "" and (subject.kind, subject.base) not in PAIRS)
+    )
 
 
 @cache
@@ -190,3 +201,45 @@ def vocabulary() -> list[str]:
     phrases += [*OPENINGS, *ENDINGS, *FILLERS, *STATUES, *COLORS, *MATERIALS, *MADE_OF.values()]
     phrases += [word for words in SYNONYMS.values() for word in words] + ["an made of sitting on top"]
     return sorted({word.lower() for phrase in phrases for word in phrase.replace(",", "").split()})
+
+
+@cache
+def _spellings() -> tuple[dict[str, str], dict[str, str]]:
+    """The kinds by all their nouns, and the colours by all their words."""
+    nouns = {noun: kind for kind, what in KINDS.items() for noun in (what.noun, *SYNONYMS.get(what.noun, ()))}
+    return nouns, {word: color for color in COLORS for word in (color, *SYNONYMS.get(color, ()))}
+
+
+@cache
+def _grammar() -> re.Pattern[str]:
+    """What `caption` makes of a subject and no bad words, in small letters."""
+
+    def one_of(words: Iterable[str]) -> str:
+        return f"(?:{'|'.join(re.escape(word.lower()) for word in words)})"
+
+    nouns, colors = _spellings()
+    views = {suffix for suffixes in SUFFIXES.values() for suffix in suffixes}
+    return re.compile(
+        f"{one_of(OPENINGS)}?(?:(?:an?|the) )?(?:{one_of(FILLERS)} )*"
+        f"(?:(?P<color>{one_of(colors)}) )?(?:(?P<material>{one_of(MATERIALS)}) )?"
+        f"(?P<statue>{one_of(STATUES)} of an? )?(?P<noun>{one_of(nouns)})"
+        f"(?: made of (?P<substance>{one_of(MADE_OF.values())}))?"
+        f"(?:{one_of(STANDING)}(?P<base>{one_of(base.phrase for base in BASES.values())}))?"
+        f"{one_of(ENDINGS)}?{one_of(views)}?"
+    )
+
+
+def named(prompt: str) -> Subject | None:
+    """The subject that a prompt names, with any opening and view words; None if any word says more than that.
+
+    Undoes `caption`, with the other ways to put things: "a figurine of a donut made of gold".
+    """
+    said = _grammar().fullmatch(" ".join(prompt.lower().split()).rstrip("."))
+    if said is None or (said["material"] and said["substance"]):
+        return None
+    nouns, colors = _spellings()
+    material = said["material"] or next((m for m, of in MADE_OF.items() if of == said["substance"]), "")
+    if (said["statue"] and not material) or (said["color"] and material in PRECIOUS):
+        return None  # a statue is of some material; what is golden is of gold's colour
+    base = next((name for name, under in BASES.items() if under.phrase == said["base"]), "")
+    return Subject(nouns[said["noun"]], colors[said["color"]] if said["color"] else "", material, base)

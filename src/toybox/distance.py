@@ -32,11 +32,6 @@ from src.toybox.solid import (
 )
 
 FAR = 1e9
-HALF = (
-    0.56  # half the width of the lattice's cube; solids reach to 0.5, and a little further where they blend
-)
-CELLS, BLOCKS = 32, 16  # cells of the lattice, blocks of the row lists, along an axis
-CELL = 2 * HALF / CELLS
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -1,14 +1,15 @@
 """A sphere tracer for the toy world's solids, compiled by numba when first called (cached afterwards).
 
-`trace` shades solid surfaces: one ray through the middle of every pixel, and four where neighbours differ.
-`fog` integrates a soft volume around the same solid, which is what a half-formed radiance field looks like.
+`trace` shades solid surfaces: one ray through the middle of every pixel, and four where neighbours differ;
+`ranges` only finds them. `fog` integrates a soft volume around the same solid, which is what a half-formed
+radiance field looks like.
 """
 
 import math
 
 import numpy as np
 
-from src.toybox.distance import bare, compiled, field, part_at
+from src.toybox.distance import FAR, bare, compiled, field, inlined, part_at
 from src.toybox.lattice import CELL, HALF, block_at, near, roughly
 from src.toybox.material import fur, shade, unit
 from src.toybox.paint import MAIN, PLUSH
@@ -58,6 +59,52 @@ def _start(lattice: np.ndarray, o: np.ndarray, d: np.ndarray, spread: float) -> 
     return t
 
 
+@inlined
+def _march(
+    table: np.ndarray,
+    lattice: np.ndarray,
+    rows: np.ndarray,
+    spans: np.ndarray,
+    paint: np.ndarray,
+    offset: np.ndarray,
+    o: np.ndarray,
+    d: np.ndarray,
+    p: np.ndarray,
+    start: float,
+) -> tuple[float, int, int, float]:
+    """How far from o along d the ray, followed from `start` on, meets the solid or its fur; FAR if it misses.
+
+    Writes the place to p. Beside it: where the rows that matter there begin and end, and the distance at p
+    less its fur.
+    """
+    middle = -(o[0] * d[0] + o[1] * d[1] + o[2] * d[2])
+    gap = REACH * REACH - (o[0] ** 2 + o[1] ** 2 + o[2] ** 2 - middle * middle)
+    if gap <= 0:
+        return FAR, 0, 0, 0.0
+    t, far = max(middle - math.sqrt(gap), start), middle + math.sqrt(gap)
+    for _ in range(120):
+        if t > far:
+            break
+        for c in range(3):
+            p[c] = o[c] + t * d[c]
+        distance = lattice[_node(p[0]), _node(p[1]), _node(p[2])]
+        if distance > 1.3 * CELL:
+            t += distance - 0.9 * CELL
+        else:
+            i, j, k = block_at(p[0]), block_at(p[1]), block_at(p[2])
+            begin, end = spans[i, j, k, 0], spans[i, j, k, 1]
+            distance = field(table, rows, begin, end, p[0], p[1], p[2])
+            smooth = distance
+            if distance < 0.015 and paint[MAIN, 3] == PLUSH:
+                part = part_at(table, rows, begin, end, p[0], p[1], p[2])
+                if paint[part, 3] == PLUSH:
+                    distance += fur(p[0] + offset[0], p[1] + offset[1], p[2] + offset[2])
+            if distance < 0.0015:  # a sixth of a pixel
+                return t, begin, end, smooth
+            t += 0.9 * distance  # an ellipsoid's may be a little too large
+    return FAR, 0, 0, 0.0
+
+
 @compiled
 def _look(
     table: np.ndarray,
@@ -81,34 +128,8 @@ def _look(
     Third and fourth: the shares of the sky and of the key light that reach the place, measured if `sky` is
     negative, else those given.
     """
-    middle = -(o[0] * d[0] + o[1] * d[1] + o[2] * d[2])
-    gap = REACH * REACH - (o[0] ** 2 + o[1] ** 2 + o[2] ** 2 - middle * middle)
-    if gap <= 0:
-        return -1, sky, sun
-    t, far = max(middle - math.sqrt(gap), start), middle + math.sqrt(gap)
-    hit, begin, end, smooth = False, 0, 0, 0.0
-    for _ in range(120):
-        if t > far:
-            break
-        for c in range(3):
-            p[c] = o[c] + t * d[c]
-        distance = lattice[_node(p[0]), _node(p[1]), _node(p[2])]
-        if distance > 1.3 * CELL:
-            t += distance - 0.9 * CELL
-        else:
-            i, j, k = block_at(p[0]), block_at(p[1]), block_at(p[2])
-            begin, end = spans[i, j, k, 0], spans[i, j, k, 1]
-            distance = field(table, rows, begin, end, p[0], p[1], p[2])
-            smooth = distance
-            if distance < 0.015 and paint[MAIN, 3] == PLUSH:
-                part = part_at(table, rows, begin, end, p[0], p[1], p[2])
-                if paint[part, 3] == PLUSH:
-                    distance += fur(p[0] + offset[0], p[1] + offset[1], p[2] + offset[2])
-            if distance < 0.0015:  # a sixth of a pixel
-                hit = True
-                break
-            t += 0.9 * distance  # an ellipsoid's may be a little too large
-    if not hit:
+    t, begin, end, smooth = _march(table, lattice, rows, spans, paint, offset, o, d, p, start)
+    if t == FAR:
         return -1, sky, sun
     e = 0.002  # forward differences
     for c in range(3):
@@ -137,6 +158,19 @@ def _aim(camera: np.ndarray, size: int, column: float, row: float, d: np.ndarray
 
 
 @compiled
+def _starts(lattice: np.ndarray, camera: np.ndarray, size: int, d: np.ndarray) -> np.ndarray:
+    """How far the rays of each tile of TILE x TILE pixels go before they near anything; d is scratch."""
+    tiles = (size + TILE - 1) // TILE
+    starts = np.empty((tiles, tiles))
+    half = math.sqrt(camera[1, 0] ** 2 + camera[1, 1] ** 2 + camera[1, 2] ** 2)
+    for row in range(tiles):
+        for column in range(tiles):
+            _aim(camera, size, TILE * (column + 0.5), TILE * (row + 0.5), d)
+            starts[row, column] = _start(lattice, camera[0], d, math.sqrt(2.0) * TILE * half / size)
+    return starts
+
+
+@compiled
 def _trace(
     table: np.ndarray,
     lattice: np.ndarray,
@@ -154,13 +188,7 @@ def _trace(
     parts = np.empty((size, size), np.int64)
     skies, suns = np.empty((size, size)), np.empty((size, size))
     o, d, p, n, color = camera[0], scratch[0], scratch[1], scratch[2], scratch[3]
-    tiles = (size + TILE - 1) // TILE
-    starts = np.empty((tiles, tiles))
-    half = math.sqrt(camera[1, 0] ** 2 + camera[1, 1] ** 2 + camera[1, 2] ** 2)
-    for row in range(tiles):
-        for column in range(tiles):
-            _aim(camera, size, TILE * (column + 0.5), TILE * (row + 0.5), d)
-            starts[row, column] = _start(lattice, o, d, math.sqrt(2.0) * TILE * half / size)
+    starts = _starts(lattice, camera, size, d)
     for row in range(size):
         for column in range(size):
             start = starts[row // TILE, column // TILE]
@@ -231,6 +259,53 @@ def trace(
     )
     nearby.lattice[0, 0, 0], nearby.rows[0], nearby.spans[0, 0, 0, 0], scratch[0, 0] = 0.0, 0, 0, 0.0
     return fine
+
+
+@compiled
+def _ranges(
+    table: np.ndarray,
+    lattice: np.ndarray,
+    rows: np.ndarray,
+    spans: np.ndarray,
+    paint: np.ndarray,
+    cameras: np.ndarray,
+    scratch: np.ndarray,
+    found: np.ndarray,
+) -> None:
+    size, d, p = found.shape[1], scratch[0], scratch[1]
+    for one in range(len(cameras)):
+        camera = cameras[one]
+        starts = _starts(lattice, camera, size, d)
+        for row in range(size):
+            for column in range(size):
+                _aim(camera, size, column + 0.5, row + 0.5, d)
+                start = starts[row // TILE, column // TILE]
+                found[one, row, column], _, _, _ = _march(
+                    table, lattice, rows, spans, paint, p, camera[0], d, p, start
+                )
+
+
+@compiled
+def ranges(table: np.ndarray, cameras: np.ndarray, size: int) -> np.ndarray:
+    """How far along the ray through each pixel's middle a solid is met, [N, size, size]; FAR where it is not.
+
+    `cameras` [N, 4, 3] are what `trace` has one of. The solid is bare, without fur.
+    """
+    nearby, scratch, found = near(table), np.empty((2, 3)), np.empty((len(cameras), size, size))
+    paint = np.zeros((1, 4))
+    _ranges(
+        bare(table),
+        bare(nearby.lattice),
+        bare(nearby.rows),
+        bare(nearby.spans),
+        bare(paint),
+        bare(cameras),
+        bare(scratch),
+        bare(found),
+    )
+    nearby.lattice[0, 0, 0], nearby.rows[0], nearby.spans[0, 0, 0, 0], scratch[0, 0] = 0.0, 0, 0, 0.0
+    paint[0, 0] = 0.0
+    return found
 
 
 @compiled

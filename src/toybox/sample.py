@@ -50,11 +50,12 @@ class Settings:
 
 
 def ddim(
-    prior: Prior, prompts: list[str], scale: float, steps: int, noise: Stream
+    prior: Prior, prompts: list[str], scale: float, steps: int, noise: Stream, eta: float = 0.0
 ) -> Float[Tensor, "B C h w"]:
-    """Sample latents by deterministic DDIM (Song et al. 2021, eq. 12, eta = 0), classifier-free guidance.
+    """Sample latents by DDIM (Song et al. 2021, eq. 12 and 16) with classifier-free guidance.
 
-    View i of `noise` starts sample i, so a sample does not depend on how many others are drawn.
+    eta = 0 is deterministic, eta = 1 ancestral. View i of `noise` starts sample i, so a sample does not
+    depend on how many others are drawn.
     """
     text = prior.embed([*prompts, ""])
     cond, uncond = text[:-1], text[-1:].expand(len(prompts), -1, -1)
@@ -66,7 +67,10 @@ def ddim(
         eps = eps_uncond + scale * (eps_cond - eps_uncond)
         bar, next_bar = prior.alphas_cumprod[now].item(), prior.alphas_cumprod[then].item()
         clean = (z - (1 - bar) ** 0.5 * eps) / bar**0.5
-        z = next_bar**0.5 * clean + (1 - next_bar) ** 0.5 * eps
+        fresh = eta**2 * (1 - next_bar) / (1 - bar) * (1 - bar / next_bar)  # variance of this step's noise
+        z = next_bar**0.5 * clean + (1 - next_bar - fresh) ** 0.5 * eps
+        if eta:
+            z = z + fresh**0.5 * noise.normal(*z.shape).to(z)
     return clean
 
 

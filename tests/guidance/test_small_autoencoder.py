@@ -141,6 +141,13 @@ def test_no_folder(tiny_folder: Path) -> None:
         load_with(tiny_folder, Path("no/such"))
 
 
+def test_it_is_looked_for_before_anything_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: nobody asks the hub."""
+    monkeypatch.setattr("src.guidance.prior.hub_source", lambda *_: pytest.fail("asked the hub"))
+    with pytest.raises(UserError, match=r"prior\.small_autoencoder=no/such is no folder"):
+        load_prior(PriorConfig(name="sd21", small_autoencoder="no/such"), "cpu")
+
+
 @pytest.mark.parametrize("damage", ["no config", "no weights", "pickle", "cut", "another model"])
 def test_a_bad_folder_is_one_sentence(
     tiny_folder: Path, folder: Path, bare: Any, tmp_path: Path, damage: str

@@ -11,14 +11,12 @@ from src.scene.background import Background, BackgroundConfig
 from src.scene.cameras import CameraConfig, sample_cameras
 from src.scene.field import Field, FieldConfig
 from src.scene.hash_grid import HashGridConfig
+from src.scene.march import March, Samples, clip_to_sphere
 from src.scene.nerfacc_march import NerfaccMarch, composite
 from src.scene.occupancy import OccupancyConfig, OccupancyGrid
 from src.scene.rendering import (
-    March,
     RenderBackend,
     RenderConfig,
-    Samples,
-    clip_to_sphere,
     composite_weights,
     render,
 )

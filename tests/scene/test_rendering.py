@@ -7,12 +7,17 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from src.errors import UserError
-from src.scene import rendering
+from src.scene import march
 from src.scene.cameras import CameraConfig, Cameras, sample_cameras
 from src.scene.field import Field, FieldConfig
 from src.scene.hash_grid import HashGridConfig
 from src.scene.occupancy import OccupancyConfig, OccupancyGrid
-from src.scene.rendering import RenderConfig, Rendering, clip_to_sphere, composite_weights, render
+from src.scene.rendering import (
+    RenderConfig,
+    Rendering,
+    composite_weights,
+    render,
+)
 from src.streams import Streams
 from tests.scene.solids import Ball, backdrop, camera_at, everywhere
 
@@ -91,29 +96,6 @@ def test_values_and_gradients_are_finite_over_all_magnitudes(dtype: torch.dtype)
             weights.sum().backward()
             assert weights.isfinite().all()
             assert density.grad.isfinite().all()
-
-
-# Rays and the sphere
-
-
-@given(st.integers(0, 2**32), st.floats(0.1, 2))
-def test_rays_are_cut_where_they_meet_the_sphere(seed: int, radius: float) -> None:
-    """Oracle: both ends lie on the sphere, unless the ray misses it or starts inside."""
-    draw = Streams(seed, 0)
-    origins = draw("origins").normal(1, 40, 3)[0].double()
-    directions = torch.nn.functional.normalize(draw("directions").normal(1, 40, 3)[0].double(), dim=-1)
-    near, far = clip_to_sphere(origins, directions, radius)
-    closest = (origins - (origins * directions).sum(-1, keepdim=True) * directions).norm(dim=-1)
-    ahead = far > 0
-    hits = ahead & (closest < radius)
-    inside = origins.norm(dim=-1) < radius
-    assert (near >= 0).all()
-    assert torch.equal(near[~hits], far[~hits])
-    at_far = (origins + far[:, None] * directions)[hits].norm(dim=-1)
-    torch.testing.assert_close(at_far, torch.full_like(at_far, radius), rtol=0, atol=1e-9)
-    at_near = (origins + near[:, None] * directions)[hits & ~inside].norm(dim=-1)
-    torch.testing.assert_close(at_near, torch.full_like(at_near, radius), rtol=0, atol=1e-9)
-    assert (near[inside] == 0).all()
 
 
 # Pictures
@@ -237,6 +219,29 @@ def test_occupancy_prunes_without_a_trace() -> None:
     assert counted[0] < 0.2 * 16 * 16 * 64
 
 
+def test_what_nobody_sees_is_not_evaluated() -> None:
+    """Oracle: the picture without an early stop, to the transmittance at which rays end."""
+    evaluated = []
+
+    class Counting(Ball):
+        def __call__(self, points: Tensor) -> tuple[Tensor, Tensor]:
+            evaluated.append(len(points))
+            return super().__call__(points)
+
+    def picture(density: float, early_stop: float) -> Rendering:
+        cfg = RenderConfig(96, early_stop=early_stop)
+        return render(Counting(density), backdrop(), everywhere(), camera_at(20, 15, 8), cfg, Streams(0, 0))
+
+    whole, stopped = picture(60.0, 0.0), picture(60.0, 1e-3)
+    assert evaluated[1] < 0.3 * evaluated[0]
+    for map_, expected in zip(stopped[:3], whole[:3], strict=True):  # distances are below 4
+        torch.testing.assert_close(map_, expected, rtol=0, atol=4e-3)
+    assert not torch.equal(stopped.image, whole.image)
+    # A haze hides nothing: looking for ends does not pay, and nothing changes by a bit.
+    for map_, expected in zip(picture(0.5, 1e-3), picture(0.5, 0.0), strict=True):
+        assert torch.equal(map_, expected)
+
+
 def small_scene() -> tuple[Field, OccupancyGrid]:
     grid = HashGridConfig(levels=3, features=2, log2_table=8, base_resolution=4, max_resolution=16)
     field = Field(FieldConfig(radius=0.8, hidden=8, hash_grid=grid), Streams(0, 0)).double()
@@ -265,7 +270,7 @@ def test_chunks_and_recomputation_change_neither_picture_nor_gradient(
     """Oracle: the direct picture and gradient in one piece, to 1e-12 in float64."""
     direct = gradients(RenderConfig(bins, 10**6), resolution)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rendering, "CANDIDATES", candidates)
+        patch.setattr(march, "CANDIDATES", candidates)
         chunked = gradients(RenderConfig(bins, chunk_samples), resolution)
     for a, b in zip(chunked, direct, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
@@ -301,7 +306,9 @@ def test_nothing_in_sight_is_the_background_and_still_differentiable() -> None:
     assert all((p.grad == 0).all() for p in field.parameters())
 
 
-@pytest.mark.parametrize(("setting", "value"), [("samples_per_ray", 0), ("chunk_samples", -5)])
+@pytest.mark.parametrize(
+    ("setting", "value"), [("samples_per_ray", 0), ("chunk_samples", -5), ("early_stop", 1.0)]
+)
 def test_impossible_settings_are_named(setting: str, value: int) -> None:
     """Oracle: the error names the setting and its value."""
     with pytest.raises(UserError, match=f"render.{setting}={value}"):

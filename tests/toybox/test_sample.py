@@ -28,11 +28,15 @@ def test_ddim_follows_the_probability_flow(scale: float, mean: float) -> None:
     torch.testing.assert_close(sampled.double(), flow(noise.double(), mean, 0.5), rtol=0, atol=0.02)
 
 
-def test_ddim_reaches_the_mean_and_the_deviation() -> None:
-    """Oracle: N(0.6, 0.5^2), less the 3% of the mean that z_999 lacks. 4 sigma of 6,144 numbers, 0.01."""
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_ddim_reaches_the_mean_and_the_deviation(eta: float) -> None:
+    """Oracle: N(0.6, 0.5^2), less the 3% of the mean that z_999 lacks. 4 sigma of 6,144 numbers, 0.01.
+
+    With eta = 1 the mean that z_999 lacks is forgotten: noise comes in on the way.
+    """
     prior = gaussian_prior(size=2, deviation=0.5, means=MEANS)
-    sampled = ddim(prior, ["this"] * 512, 1.0, 200, Streams(0, 0)("sample/noise"))
-    missing = 0.6 * 0.5 * alpha_bar(torch.tensor(999)).sqrt().item()
+    sampled = ddim(prior, ["this"] * 512, 1.0, 200, Streams(0, 0)("sample/noise"), eta)
+    missing = 0.0 if eta else 0.6 * 0.5 * alpha_bar(torch.tensor(999)).sqrt().item()
     assert sampled.mean().item() == pytest.approx(0.6 - missing, abs=4 * 0.5 / 6144**0.5 + 0.01)
     assert sampled.std().item() == pytest.approx(0.5, abs=4 * 0.5 / (2 * 6144) ** 0.5 + 0.01)
 

@@ -17,7 +17,9 @@ from src.toybox.captions import (
     caption,
     held_out,
     held_out_material,
+    named,
     subject,
+    unseen,
     vocabulary,
 )
 from src.toybox.lattice import near
@@ -191,6 +193,64 @@ def test_captions_use_known_words_only() -> None:
         used |= set(text.lower().replace(",", "").split())
     assert used <= known | views | bad
     assert known <= used
+
+
+def test_captions_are_read_back() -> None:
+    """Oracle: the subjects that 3,000 captions were made from; every noun; prompts as people write them."""
+    rng = np.random.default_rng(2)
+    for _ in range(3000):
+        what = subject(rng)
+        assert named(caption(what, (", side view", ", left side view"), [], rng)) == what
+    for kind in KINDS:
+        for noun in (KINDS[kind].noun, *SYNONYMS.get(KINDS[kind].noun, ())):
+            assert named(f"the {noun}") == Subject(kind)
+    for prompt, what in {
+        "  A DSLR photo of a gray bunny ": Subject("rabbit", "grey"),
+        "a donut made of gold": Subject("torus", "", "golden"),
+        "A small saguaro cactus planted in a clay pot.": Subject("cactus"),
+        "A highly detailed statue of a dinosaur made of leaves": Subject("dinosaur", "", "leafy"),
+        "A zoomed out DSLR photo of a baby bunny sitting on top of a stack of pancakes": Subject(
+            "rabbit", base="pancakes"
+        ),
+        "an ice ice cream on a block of ice, highly detailed, back view": Subject(
+            "icecream", "", "ice", "ice"
+        ),
+    }.items():
+        assert named(prompt) == what, prompt
+
+
+def test_what_says_more_than_a_subject_names_none() -> None:
+    """Oracle: a lion that reads is none of this world, nor is a cat in two colours or of two materials."""
+    for prompt in (
+        "a lion reading a book",
+        "a cat wearing a hat",
+        "a very red cat",
+        "a red blue cat",
+        "a ceramic cat made of gold",
+        "a red golden cat",
+        "a cat made of cheese",
+        "a statue of a cat",
+        "a cat on a plate on a plate",
+        "a cat on a sofa",
+        "an ice cream sundae",
+        "two cats",
+        "a hedgehog's",
+        "a red",
+        "a photo of a",
+        "a",
+        "",
+    ):
+        assert named(prompt) is None, prompt
+
+
+def test_what_nobody_was_told_is_unseen() -> None:
+    """Oracle: 400 drawn subjects are all seen; a held-out colour or material, or another base, is not."""
+    rng = np.random.default_rng(3)
+    assert not any(unseen(subject(rng)) for _ in range(400))
+    assert unseen(Subject("lion", base="pancakes"))
+    for kind in KINDS:
+        assert unseen(Subject(kind, next(color for color in COLORS if held_out(kind, color))))
+        assert unseen(Subject(kind, "", next(m for m in MATERIALS if held_out_material(kind, m))))
 
 
 def test_degraded_pictures_name_their_faults() -> None:

@@ -1,0 +1,166 @@
+"""One run's figures: every measure on its views, kept in the run's folder with what they were made with.
+
+evaluation.json  evaluation.png  evaluation.safetensors (eight small views, for a suite's sheet and diversity)
+"""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import UInt8
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from src.checkpoint import write_atomically
+from src.config import RunConfig
+from src.errors import UserError
+from src.evaluation import consistency, failures, geometry, janus, looks
+from src.evaluation.figures import rows_of
+from src.evaluation.judge import Judge, load_judge
+from src.evaluation.sheets import portrait, thumbnails
+from src.evaluation.verdict import error_beside, of_views
+from src.evaluation.views import Views, of_run
+from src.guidance.prior import Prior, load_prior
+from src.model import Model, load_run
+from src.run_folder import read_manifest
+from src.toybox.captions import Subject, named
+
+VERSION = 2  # of the figures' definitions: raise it with them, and suites evaluate their runs anew
+NAME = "evaluation"
+ATTRIBUTES = ("kind", "color", "material", "base", "view")  # that the judge's own error is known for
+
+
+@cache
+def judge_named(name: str) -> Judge:
+    """Load a judge, once a process."""
+    return load_judge(name)
+
+
+def made_with(folder: Path, judge_sha256: str) -> dict[str, Any]:
+    """What an evaluation of this run, made now, would depend on."""
+    parameters = read_manifest(folder).get("parameters_sha256")
+    return {"version": VERSION, "parameters_sha256": parameters, "judge_sha256": judge_sha256}
+
+
+def read(folder: Path, judge_sha256: str) -> dict[str, Any] | None:
+    """A run's evaluation by this judge, if there is one and nothing that it depends on has changed since."""
+    try:
+        found = json.loads((folder / f"{NAME}.json").read_text(encoding="utf-8"))
+        return found if found["made_with"] == made_with(folder, judge_sha256) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def thumbnails_of(folder: Path) -> UInt8[Tensor, "8 3 H W"]:
+    """The small views that go with an evaluation."""
+    return load_file(folder / f"{NAME}.safetensors")["views"]
+
+
+def evaluate(folder: Path, judge_name: str) -> dict[str, Any]:
+    """Measure a run and write its evaluation; returns what evaluation.json holds.
+
+    What cannot be measured is left out, with the reason.  Raises UserError if the folder holds no run or the
+    judge cannot be had.
+    """
+    cfg, model, step = load_run(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    judge = judge_named(judge_name)
+    views, subject, outline = of_run(cfg, model), named(cfg.prompt), None
+
+    def shape() -> dict[str, Any]:
+        nonlocal outline
+        if subject is None:
+            raise UserError(f"the toy world has no solid that {cfg.prompt!r} names")
+        found, truth = geometry.beside_truth(views, subject)
+        outline = truth.opacity
+        return asdict(found)
+
+    parameters = [parameter for module in model for parameter in module.parameters()]
+    measures: dict[str, Callable[[], dict[str, Any]]] = {
+        "geometry": shape,
+        "judge": lambda: _judged(judge, views, cfg.prompt, subject),
+        "consistency": lambda: asdict(consistency.measure(views)),
+        "failures": lambda: asdict(failures.flags(views, _metrics(folder), parameters, subject)),
+        "looks": lambda: _looks(folder, cfg, model),
+    }
+    figures: dict[str, dict[str, Any]] = {}
+    not_measured: dict[str, str] = {}
+    for group, measure in measures.items():
+        try:
+            figures[group] = _finite(measure())
+        except UserError as error:
+            not_measured[group] = str(error)
+    found = {
+        "prompt": cfg.prompt,
+        "loss": cfg.loss_name,
+        "guidance_scale": cfg.loss.guidance_scale,
+        "seed": cfg.seed,
+        "step": step,
+        "figures": figures,
+        "not_measured": not_measured,
+        "judge": {"name": judge.name, "errors": {name: error_beside(judge, name) for name in ATTRIBUTES}},
+        "made_with": made_with(folder, judge.sha256),
+    }
+    method = f"{cfg.loss_name.upper()} {cfg.loss.guidance_scale:g}"
+    title = f"{cfg.prompt} · {method} · seed {cfg.seed} · step {step}"
+    picture = BytesIO()
+    portrait(views, outline, title, rows_of(found)).save(picture, "PNG")
+    write_atomically(folder / f"{NAME}.png", picture.getvalue())
+    write_atomically(folder / f"{NAME}.safetensors", save({"views": thumbnails(views)}))
+    # Last: once it is there, everything is.
+    write_atomically(folder / f"{NAME}.json", (json.dumps(found, indent=1) + "\n").encode())
+    return found
+
+
+def _judged(judge: Judge, views: Views, prompt: str, subject: Subject | None) -> dict[str, Any]:
+    """Every rate as a share, with the counts that it is made of; questions that do not arise are left out."""
+    verdict = of_views(judge, views, prompt, subject)
+    turned = janus.measure(verdict, judge, subject)
+    rates = {name: getattr(verdict, name) for name in ("r_precision", *ATTRIBUTES)}
+    figures: dict[str, Any] = {"similarity": verdict.similarity}
+    for name, rate in (rates | {"janus_raw": turned and turned.raw}).items():
+        if rate is not None:
+            figures |= {name: rate.share, f"{name}_right": rate.right, f"{name}_count": rate.count}
+    if turned is not None and turned.corrected is not None:
+        figures["janus"] = turned.corrected
+        figures |= {"janus_sensitivity": turned.sensitivity, "janus_false_alarm": turned.false_alarm}
+    return figures
+
+
+def _metrics(folder: Path) -> list[dict[str, Any]]:
+    """The rows of metrics.jsonl, less a last one that a kill cut in half; none without such a file."""
+    path, rows = folder / "metrics.jsonl", []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            break
+    return rows
+
+
+def _looks(folder: Path, cfg: RunConfig, model: Model) -> dict[str, Any]:
+    trained_on = read_manifest(folder).get("prior")
+
+    def load() -> Prior:
+        return load_prior(cfg.prior, model.occupancy.bits.device)
+
+    if trained_on is None:  # a run from before manifests said so
+        trained_on = load().provenance()
+        print(
+            f"{folder}: its manifest does not say which prior's files it used: those here are taken",
+            flush=True,
+        )
+    samples = looks.samples_of(cfg, trained_on, load)
+    return looks.measure(looks.pictures_of(cfg, model, samples), samples)._asdict()
+
+
+def _finite(figures: dict[str, Any]) -> dict[str, Any]:
+    for name, value in figures.items():
+        if not math.isfinite(value):
+            raise UserError(f"{name} is {value}: the run's pictures are not finite")
+    return figures

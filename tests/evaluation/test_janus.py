@@ -1,0 +1,60 @@
+"""The Janus rate: Rogan and Gladen's algebra, and where it has nothing to say."""
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from src.evaluation import janus
+from src.evaluation.verdict import Rate, Verdict
+from src.toybox.captions import Subject
+from tests.evaluation.judges import GivenJudge
+
+ERRORS = {  # of 10 fronts 9 are called front, of 10 backs 1
+    "clean": {"fronts": {"lion": {"front": 6, "front_called_front": 6, "back": 4, "back_called_front": 0}}},
+    "degraded": {
+        "fronts": {"lion": {"front": 4, "front_called_front": 3, "back": 6, "back_called_front": 1}}
+    },
+}
+
+
+def verdict(called_front: Rate | None) -> Verdict:
+    return Verdict(Rate(0, 1), 0.0, None, None, None, None, None, called_front)
+
+
+def judge(errors: dict[str, Any] | None = ERRORS) -> GivenJudge:
+    return GivenJudge(torch.zeros(1, 1), errors=errors)
+
+
+@given(true=st.floats(0, 1), sensitivity=st.floats(0.6, 1), false_alarm=st.floats(0, 0.4))
+def test_the_correction_undoes_the_error(true: float, sensitivity: float, false_alarm: float) -> None:
+    """Oracle: what a test of that error says of a true share, corrected, is the share. 1e-9: a division."""
+    said = true * sensitivity + (1 - true) * false_alarm
+    assert janus.rogan_gladen(said, sensitivity, false_alarm) == pytest.approx(true, abs=1e-9)
+
+
+def test_the_correction_stays_within_0_and_1() -> None:
+    """Oracle: less than the false alarms is none, more than the sensitivity is all; a coin tells nothing."""
+    assert janus.rogan_gladen(0.05, 0.9, 0.1) == 0.0
+    assert janus.rogan_gladen(0.95, 0.9, 0.1) == 1.0
+    assert janus.rogan_gladen(0.5, 0.3, 0.3) is None
+
+
+def test_a_run_is_corrected_by_the_errors_of_its_kind() -> None:
+    """Oracle: (7/14 - 0.1) / (0.9 - 0.1) = 0.5, clean and degraded solids counted together."""
+    found = janus.measure(verdict(Rate(7, 14)), judge(), Subject("lion", "red"))
+    assert found is not None
+    assert (found.raw, found.sensitivity, found.false_alarm) == (Rate(7, 14), 0.9, 0.1)
+    assert found.corrected == pytest.approx(0.5)
+
+
+def test_what_has_no_front_has_no_janus_rate() -> None:
+    """Oracle: None without a front, or without a known prompt; no correction without a measured error."""
+    assert janus.measure(verdict(None), judge(), Subject("mug")) is None
+    assert janus.measure(verdict(Rate(1, 2)), judge(), None) is None
+    for errors in (None, {"clean": {"fronts": {}}, "degraded": {"fronts": {}}}):
+        found = janus.measure(verdict(Rate(1, 2)), judge(errors), Subject("lion"))
+        assert found is not None
+        assert (found.raw, found.corrected) == (Rate(1, 2), None)
