@@ -53,7 +53,7 @@ def test_a_judge_that_knows_nothing_is_right_by_chance() -> None:
     for seed in range(128):
         seen = torch.randn(len(blank), 16, generator=torch.Generator().manual_seed(seed))
         judge.seen = seen / seen.norm(dim=1, keepdim=True)
-        found = of_views(judge, views, "a red cat", None).r_precision
+        found = of_views(judge, views, f"{seed} red cats", None).r_precision
         assert found.count == len(blank)
         right += found.right
     expected = 128 * len(blank) / 128
