@@ -96,7 +96,7 @@ def degrade(rgba: Rgba, draw: Stream) -> Rgba:
     return torch.cat([torch.minimum(color, rgba[:, 3:]), rgba[:, 3:]], 1)
 
 
-def jittered(rgba: Rgba, size: int, draw: Stream) -> Rgba:
+def jittered(rgba: Rgba, size: int, draw: Stream) -> Float[Tensor, "B 4 h w"]:
     """Mirrored or not, a little larger or smaller, a little off the middle, in size x size pixels."""
     u = draw.uniform(len(rgba), 4)
     mirror = torch.where(u[:, 0] < 0.5, -1.0, 1.0)
