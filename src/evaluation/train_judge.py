@@ -22,7 +22,7 @@ from src.errors import UserError
 from src.evaluation import judge_errors
 from src.evaluation.degrade import before_any_background, degrade, jittered
 from src.evaluation.judge import BACKGROUND, ERRORS, load_judge
-from src.evaluation.judge_network import SIZE, network, save, tokenizer
+from src.evaluation.judge_network import SIZE, network, refuse_to_replace, save, tokenizer
 from src.evaluation.wording import TEMPLATES, Saying, question, true_of, view_of
 from src.streams import Streams
 from src.toybox.arguments import in_range, parse
@@ -56,6 +56,7 @@ class Settings:
         in_range(self, ["learning_rate", "ema", "degraded"], 0, 1)
         in_range(self, ["seed"], 0, FRESH - 1)
         in_range(self, ["checkpoint_seconds"], 0, 10**6)
+        refuse_to_replace(Path(self.weights))
 
 
 def render(folder: Path, seed: int, shards: int) -> None:

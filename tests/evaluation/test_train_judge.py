@@ -65,6 +65,7 @@ def test_a_picture_is_captioned_with_the_truth(u: list[float], azimuth: float) -
             f"seed={FRESH}",
             f"seed={FRESH} is out of range: choose 0 to",
         ),  # or it would be tested on what it saw
+        ("weights=src", "weights=src is there and is no judge that was exported"),
         ("epochs=3", "epochs=3: no such setting; write name=value with one of folder, weights, "),
     ],
 )
