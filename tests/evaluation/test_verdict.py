@@ -32,7 +32,7 @@ def solid() -> Callable[[Subject], Views]:
 
     def of(subject: Subject) -> Views:
         if subject not in made:
-            camera = around(VideoConfig(), SIZE)
+            camera = around(VideoConfig(distance=1.45, fov_degrees=45.0), SIZE)
             draws = [Streams(FRESH, 0)("test/picture") for _ in camera.azimuth]
             shots = [
                 picture(subject, one_camera(camera, i), 5, draw, soft=False) for i, draw in enumerate(draws)
