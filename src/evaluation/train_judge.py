@@ -22,11 +22,11 @@ from src.errors import UserError
 from src.evaluation import judge_errors
 from src.evaluation.degrade import before_any_background, degrade, jittered
 from src.evaluation.judge import BACKGROUND, ERRORS, load_judge
-from src.evaluation.judge_network import SIZE, network, save, tokenizer
-from src.evaluation.wording import MATERIALS, TEMPLATES, VIEWS, Saying, true_of, view_of
+from src.evaluation.judge_network import SIZE, network, refuse_to_replace, save, tokenizer
+from src.evaluation.wording import TEMPLATES, Saying, question, true_of, view_of
 from src.streams import Streams
 from src.toybox.arguments import in_range, parse
-from src.toybox.captions import COLORS, Subject
+from src.toybox.captions import Subject
 from src.toybox.fitting import Fit, Networks, Recipe, Team
 from src.toybox.portraits import FRESH, Facts, read_shards, to_batch, write_shard
 from src.toybox.sample import grid
@@ -56,6 +56,7 @@ class Settings:
         in_range(self, ["learning_rate", "ema", "degraded"], 0, 1)
         in_range(self, ["seed"], 0, FRESH - 1)
         in_range(self, ["checkpoint_seconds"], 0, 10**6)
+        refuse_to_replace(Path(self.weights))
 
 
 def render(folder: Path, seed: int, shards: int) -> None:
@@ -81,25 +82,17 @@ def caption_loss(logits: Float[Tensor, "A B"], truth: Int[Tensor, "A B"]) -> Flo
     return (each.sum(1) / count.clamp(min=1)).sum() / (count > 0).sum().clamp(min=1)
 
 
-def sayings_of(facts: Facts, view: str | None, u: Float[Tensor, "8"]) -> list[Saying]:
-    """A caption of a picture, some of what is true left out, and two that differ from it in one word."""
+def sayings_of(facts: Facts, view: str | None, u: Float[Tensor, "4"]) -> list[Saying]:
+    """A caption of a picture, some of what is true left out, and all answers to one question about it.
+
+    The question is of colour, material or (twice as often) view, whichever the picture answers.
+    """
     kind, color, material = facts.kind, facts.color, facts.material
-    said = Saying(
-        Subject(kind, color if u[0] < 0.85 else "", material if u[1] < 0.85 else ""),
-        view if view and KINDS[kind].has_front and u[2] < 0.6 else "",
-    )
-    subject = said.subject
-    if subject.color and (u[3] < 0.6 or not subject.material):
-        wrong_paint = Subject(kind, list(COLORS)[int(u[4] * len(COLORS))], subject.material)
-    else:
-        wrong_paint = Subject(kind, subject.color, MATERIALS[int(u[4] * len(MATERIALS))])
-    if said.view and u[5] < 0.7:
-        other = Saying(subject, VIEWS[int(u[6] * len(VIEWS))])
-    else:
-        other = Saying(
-            Subject(list(KINDS)[int(u[6] * len(KINDS))], subject.color, subject.material), said.view
-        )
-    return [said, Saying(wrong_paint, said.view), other]
+    subject = Subject(kind, color if u[0] < 0.85 else "", material if u[1] < 0.85 else "")
+    said = Saying(subject, view if view and KINDS[kind].has_front and u[2] < 0.6 else "")
+    names = ("color", "material", "view", "view")
+    asked = [found for name in names if (found := question(name, facts.subject(), view or ""))]
+    return [said, *asked[int(u[3] * len(asked))].options] if asked else [said]
 
 
 def fit(cfg: Settings) -> None:
@@ -112,7 +105,7 @@ def fit(cfg: Settings) -> None:
 
     def loss(step: int) -> Tensor:
         draw = Streams(cfg.seed, step)
-        u = draw("judge/pictures").uniform(cfg.batch_size, 10).double()
+        u = draw("judge/pictures").uniform(cfg.batch_size, 6).double()
         picks = [pool[int(p * len(pool))] for p in u[:, 0]]
         shown = [facts[s][i] for s, i in picks]
         rgba = jittered(to_batch([pixels[s][i] for s, i in picks]), SIZE, draw("judge/jitter"))

@@ -32,7 +32,7 @@ def solid() -> Callable[[Subject], Views]:
 
     def of(subject: Subject) -> Views:
         if subject not in made:
-            camera = around(VideoConfig(), SIZE)
+            camera = around(VideoConfig(distance=1.45, fov_degrees=45.0), SIZE)
             draws = [Streams(FRESH, 0)("test/picture") for _ in camera.azimuth]
             shots = [
                 picture(subject, one_camera(camera, i), 5, draw, soft=False) for i, draw in enumerate(draws)
@@ -53,7 +53,7 @@ def test_a_judge_that_knows_nothing_is_right_by_chance() -> None:
     for seed in range(128):
         seen = torch.randn(len(blank), 16, generator=torch.Generator().manual_seed(seed))
         judge.seen = seen / seen.norm(dim=1, keepdim=True)
-        found = of_views(judge, views, "a red cat", None).r_precision
+        found = of_views(judge, views, f"{seed} red cats", None).r_precision
         assert found.count == len(blank)
         right += found.right
     expected = 128 * len(blank) / 128
