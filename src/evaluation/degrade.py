@@ -96,14 +96,15 @@ def degrade(rgba: Rgba, draw: Stream) -> Rgba:
     return torch.cat([torch.minimum(color, rgba[:, 3:]), rgba[:, 3:]], 1)
 
 
-def jittered(rgba: Rgba, size: int, draw: Stream) -> Float[Tensor, "B 4 {size} {size}"]:
-    """Mirrored or not, a little larger or smaller, a little off the middle, in size x size pixels."""
-    u = draw.uniform(len(rgba), 4)
+def jittered(rgba: Rgba, size: int, draw: Stream) -> Float[Tensor, "B 4 h w"]:
+    """Mirrored or not, a little larger or (now and then much) smaller, off the middle, size x size pixels."""
+    u = draw.uniform(len(rgba), 5)
     mirror = torch.where(u[:, 0] < 0.5, -1.0, 1.0)
-    zoom = torch.exp(0.24 * (u[:, 1] - 0.4))
+    # Up to half the size: what a field of view of 70 degrees makes of an object that fills one of 45.
+    zoom = torch.exp(torch.where(u[:, 4] < 0.25, 0.75 * u[:, 1], 0.24 * (u[:, 1] - 0.4)))
     theta = torch.zeros(len(rgba), 2, 3)
     theta[:, 0, 0], theta[:, 1, 1] = mirror * zoom, zoom
-    theta[:, :, 2] = 0.2 * (u[:, 2:] - 0.5)
+    theta[:, :, 2] = 0.2 * (u[:, 2:4] - 0.5)
     grid = F.affine_grid(theta, [len(rgba), 4, size, size], align_corners=False)
     return F.grid_sample(rgba, grid, align_corners=False)
 

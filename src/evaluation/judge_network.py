@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from src.errors import UserError
 from src.evaluation.wording import TEMPLATES, VIEWS
 from src.guidance.loading import quiet
 from src.streams import Streams
 from src.toybox.captions import vocabulary
 
 SIZE, PATCH = 60, 10  # pixels
+TRAINED = "trained.json"  # what marks a folder as an exported judge
 TEXT = {"hidden_size": 96, "intermediate_size": 192, "num_hidden_layers": 2, "num_attention_heads": 4}
 VISION = {"hidden_size": 160, "intermediate_size": 480, "num_hidden_layers": 4, "num_attention_heads": 5}
 PICTURES = {  # how the judge wants to be shown pictures, in the hub's keys
@@ -82,11 +85,32 @@ def waves(side: int, width: int) -> Float[Tensor, "places width"]:
 
 
 def save(model: nn.Module, tokens: Any, folder: Path, facts: dict[str, Any]) -> None:
-    """Write weights, tokenizer, picture settings and `facts` (trained.json) to a folder."""
+    """Write weights, tokenizer, picture settings and `facts` (trained.json) to a folder.
+
+    The judge that was there goes when the new one is whole, and its measured error with it.
+    """
+    refuse_to_replace(folder)
+    folder = folder.resolve()
+    fresh, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
+    for leftover in (fresh, old):
+        shutil.rmtree(leftover, ignore_errors=True)
     half: Any = copy.deepcopy(model).to(torch.float16)
-    folder.mkdir(parents=True, exist_ok=True)
+    fresh.mkdir(parents=True)
     with quiet():
-        half.save_pretrained(folder)
-    tokens.save_pretrained(folder)
-    (folder / "preprocessor_config.json").write_text(json.dumps(PICTURES, indent=1) + "\n")
-    (folder / "trained.json").write_text(json.dumps(facts) + "\n")
+        half.save_pretrained(fresh)
+    tokens.save_pretrained(fresh)
+    (fresh / "preprocessor_config.json").write_text(json.dumps(PICTURES, indent=1) + "\n")
+    (fresh / TRAINED).write_text(json.dumps(facts) + "\n")
+    if folder.exists():
+        folder.rename(old)
+    fresh.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def refuse_to_replace(folder: Path) -> None:
+    """Raise UserError if `folder` is there and is anything but an exported judge or empty."""
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / TRAINED).is_file()):
+        raise UserError(
+            f"weights={folder} is there and is no judge that was exported, so it is not overwritten: "
+            "choose another weights=FOLDER"
+        )

@@ -8,7 +8,7 @@ weights.  Every few minutes the current weights are exported, so a judge half-wa
 
 import json
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +22,15 @@ from src.errors import UserError
 from src.evaluation import judge_errors
 from src.evaluation.degrade import before_any_background, degrade, jittered
 from src.evaluation.judge import BACKGROUND, ERRORS, load_judge
-from src.evaluation.judge_network import SIZE, network, save, tokenizer
-from src.evaluation.wording import TEMPLATES, VIEWS, Saying, true_of, view_of
+from src.evaluation.judge_network import SIZE, network, refuse_to_replace, save, tokenizer
+from src.evaluation.wording import TEMPLATES, Saying, question, true_of, view_of
 from src.streams import Streams
 from src.toybox.arguments import in_range, parse
-from src.toybox.captions import MATERIALS, Subject
+from src.toybox.captions import Subject
 from src.toybox.fitting import Fit, Networks, Recipe, Team
-from src.toybox.paint import COLORS
 from src.toybox.portraits import FRESH, Facts, read_shards, to_batch, write_shard
 from src.toybox.sample import grid
-from src.toybox.shapes import BASES, KINDS
+from src.toybox.shapes import KINDS
 
 
 @dataclass
@@ -57,6 +56,7 @@ class Settings:
         in_range(self, ["learning_rate", "ema", "degraded"], 0, 1)
         in_range(self, ["seed"], 0, FRESH - 1)
         in_range(self, ["checkpoint_seconds"], 0, 10**6)
+        refuse_to_replace(Path(self.weights))
 
 
 def render(folder: Path, seed: int, shards: int) -> None:
@@ -82,22 +82,17 @@ def caption_loss(logits: Float[Tensor, "A B"], truth: Int[Tensor, "A B"]) -> Flo
     return (each.sum(1) / count.clamp(min=1)).sum() / (count > 0).sum().clamp(min=1)
 
 
-def sayings_of(facts: Facts, view: str | None, u: Float[Tensor, "8"]) -> list[Saying]:
-    """A caption of a picture, some of what is true left out, and two that differ from it in one word."""
+def sayings_of(facts: Facts, view: str | None, u: Float[Tensor, "5"]) -> list[Saying]:
+    """A caption of a picture, some of what is true left out, and all answers to one question about it.
+
+    The question is of colour, material, base or (twice as often) view, whichever the picture answers.
+    """
     color, material = facts.color if u[0] < 0.85 else "", facts.material if u[1] < 0.85 else ""
-    subject = Subject(facts.kind, color, material, facts.base if u[7] < 0.85 else "")
+    subject = Subject(facts.kind, color, material, facts.base if u[4] < 0.85 else "")
     said = Saying(subject, view if view and KINDS[facts.kind].has_front and u[2] < 0.6 else "")
-    if color and (u[3] < 0.6 or not material):
-        wrong_paint = replace(subject, color=list(COLORS)[int(u[4] * len(COLORS))])
-    else:
-        wrong_paint = replace(subject, material=MATERIALS[int(u[4] * len(MATERIALS))])
-    if said.view and u[5] < 0.6:
-        other = Saying(subject, VIEWS[int(u[6] * len(VIEWS))])
-    elif subject.base and u[5] < 0.8:
-        other = Saying(replace(subject, base=list(BASES)[int(u[6] * len(BASES))]), said.view)
-    else:
-        other = Saying(replace(subject, kind=list(KINDS)[int(u[6] * len(KINDS))]), said.view)
-    return [said, Saying(wrong_paint, said.view), other]
+    names = ("color", "material", "base", "view", "view")
+    asked = [found for name in names if (found := question(name, facts.subject(), view or ""))]
+    return [said, *asked[int(u[3] * len(asked))].options] if asked else [said]
 
 
 def fit(cfg: Settings) -> None:
@@ -110,7 +105,7 @@ def fit(cfg: Settings) -> None:
 
     def loss(step: int) -> Tensor:
         draw = Streams(cfg.seed, step)
-        u = draw("judge/pictures").uniform(cfg.batch_size, 10).double()
+        u = draw("judge/pictures").uniform(cfg.batch_size, 7).double()
         picks = [pool[int(p * len(pool))] for p in u[:, 0]]
         shown = [facts[s][i] for s, i in picks]
         rgba = jittered(to_batch([pixels[s][i] for s, i in picks]), SIZE, draw("judge/jitter"))

@@ -96,10 +96,10 @@ def _ask(judge: Judge, seen: Float[Tensor, "N D"], name: str, subject: Subject |
 
 def error_beside(judge: Judge, name: str) -> str:
     """The judge's own error in one of its questions or in r_precision, to stand beside its figures."""
-    if judge.errors is None:
-        return f"the error of judge={judge.name} is unmeasured"
     shares = []
     for state in ("clean", "degraded"):
-        count = judge.errors[state]["counts"][name]
+        count = (judge.errors or {state: {"counts": {}}})[state]["counts"].get(name)
+        if not count or not count["count"]:
+            return f"the error of judge={judge.name} is unmeasured"
         shares.append(f"{count['right'] / count['count']:.1%} of {state}")
     return f"the judge is right on {' and '.join(shares)} true solids"

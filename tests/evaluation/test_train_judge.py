@@ -46,16 +46,14 @@ def test_rows_without_truth_are_left_out() -> None:
     assert torch.isfinite(logits.grad).all()
 
 
-@given(u=st.lists(st.floats(0, 0.999), min_size=8, max_size=8), azimuth=st.floats(0, 359))
+@given(u=st.lists(st.floats(0, 0.999), min_size=5, max_size=5), azimuth=st.floats(0, 359))
 def test_a_picture_is_captioned_with_the_truth(u: list[float], azimuth: float) -> None:
-    """Oracle: `true_of`, of everything that the first caption says; with or without colour and view."""
+    """Oracle: `true_of`: the caption, whatever it leaves out, and one of the answers to a question."""
     facts = Facts("lion", "red", "stone", "pedestal", azimuth, 10.0, False)
     view = view_of(azimuth, 10.0)
-    said, wrong_paint, other = sayings_of(facts, view, torch.tensor(u))
+    said, *options = sayings_of(facts, view, torch.tensor(u))
     assert true_of(said, facts.subject(), view) is True
-    assert (wrong_paint.subject.kind, wrong_paint.view) == ("lion", said.view)
-    assert wrong_paint.subject.base == said.subject.base in ("", "pedestal")
-    assert other.subject.color == said.subject.color
+    assert [true_of(option, facts.subject(), view) for option in options].count(True) == 1
 
 
 @pytest.mark.parametrize(
@@ -67,6 +65,7 @@ def test_a_picture_is_captioned_with_the_truth(u: list[float], azimuth: float) -
             f"seed={FRESH}",
             f"seed={FRESH} is out of range: choose 0 to",
         ),  # or it would be tested on what it saw
+        ("weights=src", "weights=src is there and is no judge that was exported"),
         ("epochs=3", "epochs=3: no such setting; write name=value with one of folder, weights, "),
     ],
 )

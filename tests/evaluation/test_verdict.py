@@ -32,7 +32,7 @@ def solid() -> Callable[[Subject], Views]:
 
     def of(subject: Subject) -> Views:
         if subject not in made:
-            camera = around(VideoConfig(), SIZE)
+            camera = around(VideoConfig(distance=1.45, fov_degrees=45.0), SIZE)
             draws = [Streams(FRESH, 0)("test/picture") for _ in camera.azimuth]
             shots = [
                 picture(subject, one_camera(camera, i), 5, draw, soft=False) for i, draw in enumerate(draws)
@@ -53,7 +53,7 @@ def test_a_judge_that_knows_nothing_is_right_by_chance() -> None:
     for seed in range(128):
         seen = torch.randn(len(blank), 16, generator=torch.Generator().manual_seed(seed))
         judge.seen = seen / seen.norm(dim=1, keepdim=True)
-        found = of_views(judge, views, "a red cat", None).r_precision
+        found = of_views(judge, views, f"{seed} red cats", None).r_precision
         assert found.count == len(blank)
         right += found.right
     expected = 128 * len(blank) / 128
@@ -83,7 +83,13 @@ def test_views_are_counted_where_they_have_a_name() -> None:
 
 
 @pytest.mark.parametrize(
-    "subject", [Subject("lion", "red"), Subject("duck", "yellow"), Subject("mug", "purple"), Subject("tree")]
+    "subject",
+    [
+        Subject("lion", "red"),
+        Subject("duck", "yellow", base="lily pad"),
+        Subject("mug", "purple"),
+        Subject("tree"),
+    ],
 )
 def test_a_true_solid_is_what_it_is(
     judge: Judge, solid: Callable[[Subject], Views], subject: Subject
@@ -149,3 +155,12 @@ def test_every_figure_has_its_error_beside_it(judge: Judge) -> None:
     said = error_beside(judge, "kind")
     assert f"{count['right'] / count['count']:.1%} of clean" in said
     assert "unmeasured" in error_beside(GivenJudge(torch.zeros(1, 1)), "kind")
+
+
+def test_a_question_that_was_never_measured_is_said_to_be_so() -> None:
+    """Oracle: an older judge's errors without a base, or with no picture that has one."""
+    for bases in ({}, {"base": {"right": 0, "count": 0}}):
+        state = {"counts": {"kind": {"right": 9, "count": 10}} | bases}
+        judge = GivenJudge(torch.zeros(1, 1), errors={"clean": state, "degraded": state})
+        assert "90.0% of clean and 90.0% of degraded" in error_beside(judge, "kind")
+        assert "unmeasured" in error_beside(judge, "base")
