@@ -13,9 +13,9 @@ from src.evaluation.views import Views, around
 CAMERA = around(VideoConfig(distance=1.45, fov_degrees=45.0), 48)
 
 
-def bare(kind: str, seed: int = 0, pose: Pose | None = None) -> Views:
+def bare(kind: str, seed: int = 0, pose: Pose | None = None, base: str = "") -> Views:
     """A true solid without colour."""
-    hit, along = ranges(instance(kind, seed), CAMERA, pose)
+    hit, along = ranges(instance(kind, seed, base), CAMERA, pose)
     opacity = hit.float()
     return Views(CAMERA, opacity.expand(-1, 3, -1, -1), opacity, along)
 

@@ -74,6 +74,13 @@ def test_a_torus_and_a_sphere_are_not_confused() -> None:
     assert max(wrong.chamfer_share, wrong.depth_share) < 0.4
 
 
+def test_what_stands_on_something_is_measured_with_it() -> None:
+    """Oracle: a rabbit on pancakes is at its ceiling; a rabbit alone, which fills its place, is not."""
+    both = Subject("rabbit", base="pancakes")
+    assert measure(bare("rabbit", 77, base="pancakes"), both).iou_share > 0.95
+    assert measure(bare("rabbit", 77), both).iou_share < 0.85
+
+
 def test_nothing_scores_worst_and_stays_finite() -> None:
     """Oracle: no silhouette in common is IoU 0 and depth error 1; the torus' surface is 0.5 to 1 radii away
     from the middle; what is not finite counts as nothing.

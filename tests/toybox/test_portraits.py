@@ -46,6 +46,12 @@ def test_the_facts_are_of_the_picture() -> None:
         assert rgba[32, 32, 3] > 0.3
         assert middle[0] > 3 * middle[1]
         assert middle[0] > 3 * middle[2]
+    on_plate, alone = (
+        picture(Subject("sphere", "red", base=base), camera, 0, Streams(0, 0)("test/picture"), False)
+        for base in ("plate", "")
+    )
+    white = [(rgba[..., :3].min(-1) > 0.5).sum() for rgba in (on_plate, alone)]  # the plate's rim
+    assert white[0] > 100 > white[1]
     fact = shard(0, 1, 4)[1][3]
     assert view_of(fact.azimuth, fact.elevation) in (None, "front view", "side view", "back view")
 
