@@ -79,11 +79,11 @@ def of_solid(subject: Subject, seed: int, camera: Cameras, pose: Pose | None = N
     opacity are of 2x2 rays a pixel, depth of the ray through its centre, or the mean of those around it that
     hit where that one misses.
     """
-    from src.toybox.world import key_light, one_camera, photograph
+    from src.toybox.world import key_light, photograph
 
     table = posed(instance(subject.kind, seed), pose or Pose())
     light = key_light(0.0, 0.0, 80.0)
-    single = (one_camera(camera, i) for i in range(len(camera.azimuth)))
+    single = (camera.one(i) for i in range(len(camera.azimuth)))
     image = torch.from_numpy(np.stack([photograph(table, subject, light, one) for one in single]))
     color, opacity = image.permute(0, 3, 1, 2).split([3, 1], 1)
     hit, along = ranges(table, camera)

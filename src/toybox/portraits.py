@@ -22,7 +22,7 @@ from src.streams import Stream, Streams
 from src.toybox import render
 from src.toybox.captions import BARE_MATERIAL, COLORS, PRECIOUS, Subject
 from src.toybox.shapes import KINDS, build
-from src.toybox.world import MATERIAL_CODE, key_light, one_camera, paint_table
+from src.toybox.world import MATERIAL_CODE, key_light, paint_table
 
 SIZE = 64  # pixels
 SHARD = 500  # pictures a file
@@ -99,7 +99,7 @@ def shard(seed: int, index: int, count: int = SHARD) -> tuple[np.ndarray, list[F
     cameras = cameras._replace(elevation=torch.where(fate[:, 0] < OVERHEAD, steep, cameras.elevation))
     pixels, facts = np.empty((count, SIZE, SIZE, 4), np.uint8), []
     for i in range(count):
-        subject, camera = draw_subject(fate[i, 2:5].double().numpy()), one_camera(cameras, i)
+        subject, camera = draw_subject(fate[i, 2:5].double().numpy()), cameras.one(i)
         soft = bool(fate[i, 5] < SOFT)
         seeds = (seed * 10**4 + index) * count + i
         rgba = picture(subject, camera, seeds, Streams(seed, index, i)("portraits/picture"), soft)

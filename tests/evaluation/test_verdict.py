@@ -14,7 +14,6 @@ from src.evaluation.wording import TEMPLATES, VIEWS, Saying
 from src.streams import Streams
 from src.toybox.captions import Subject
 from src.toybox.portraits import FRESH, picture
-from src.toybox.world import one_camera
 from tests.evaluation.judges import GivenJudge
 
 SIZE = 64
@@ -35,9 +34,7 @@ def solid() -> Callable[[Subject], Views]:
         if subject not in made:
             camera = around(VideoConfig(distance=1.45, fov_degrees=45.0), SIZE)
             draws = [Streams(FRESH, 0)("test/picture") for _ in camera.azimuth]
-            shots = [
-                picture(subject, one_camera(camera, i), 5, draw, soft=False) for i, draw in enumerate(draws)
-            ]
+            shots = [picture(subject, camera.one(i), 5, draw, soft=False) for i, draw in enumerate(draws)]
             rgba = torch.stack([torch.from_numpy(shot) for shot in shots]).permute(0, 3, 1, 2)
             made[subject] = Views(camera, rgba[:, :3], rgba[:, 3:], torch.ones_like(rgba[:, 3:]))
         return made[subject]

@@ -11,7 +11,7 @@ from src.scene.cameras import orbit
 from src.toybox.captions import COLORS, Subject, caption, held_out, named, subject, vocabulary
 from src.toybox.shapes import KINDS, build
 from src.toybox.solid import BOUNDING_RADIUS
-from src.toybox.world import DEGRADED, key_light, one_camera, photograph, shard
+from src.toybox.world import DEGRADED, key_light, photograph, shard
 
 
 def view(kind: str, azimuth_degrees: int, size: int = 48) -> np.ndarray:
@@ -19,7 +19,7 @@ def view(kind: str, azimuth_degrees: int, size: int = 48) -> np.ndarray:
     camera = orbit(360, 10.0, 1.45, 45.0, size)
     light = key_light(math.radians(azimuth_degrees), 20.0, 60.0)
     table = build(kind, np.random.default_rng(0))
-    return photograph(table, Subject(kind, "red"), light, one_camera(camera, azimuth_degrees))
+    return photograph(table, Subject(kind, "red"), light, camera.one(azimuth_degrees))
 
 
 def test_silhouette_of_a_sphere() -> None:
