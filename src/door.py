@@ -10,7 +10,9 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import wraps
 from pathlib import Path
+from typing import ParamSpec
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -23,6 +25,7 @@ from src.config import LOSSES, RunConfig, run_name
 from src.errors import UserError
 from src.guidance.losses import DistillationLoss
 
+P = ParamSpec("P")
 CONF = Path(__file__).parent.parent / "conf"
 
 
@@ -55,6 +58,28 @@ def settings(*arguments: str) -> RunConfig:
         return from_hydra(hydra.compose("train", command_line.prepare(list(arguments), CONF)))
 
 
+def one_sentence(command: Callable[P, int]) -> Callable[P, int]:
+    """Let a command end with exit code 130 after Ctrl-C, and with 2 after one sentence on stderr about what
+    the user can put right.  Errors that are ours are raised.
+    """
+
+    @wraps(command)
+    def ended(*arguments: P.args, **settings: P.kwargs) -> int:
+        try:
+            return command(*arguments, **settings)
+        except KeyboardInterrupt:
+            return 130
+        except Exception as error:
+            sentence = explain(error)
+            if sentence is None:
+                raise
+            print(sentence, file=sys.stderr)
+            return 2
+
+    return ended
+
+
+@one_sentence
 def door(task: Callable[[RunConfig], float], arguments: list[str]) -> int:
     """Run `task` with the settings that `arguments` name, once or (--multirun) for every combination.
 
@@ -77,19 +102,10 @@ def door(task: Callable[[RunConfig], float], arguments: list[str]) -> int:
             return math.nan
 
     register()
-    try:
-        reason = command_line.why_preset(arguments)
-        sys.argv = [sys.argv[0], *command_line.prepare(arguments, CONF)]
-        os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, and leaves the wording to us
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(job)()
-    except KeyboardInterrupt:
-        return 130
-    except Exception as error:
-        sentence = explain(error)
-        if sentence is None:
-            raise
-        print(sentence, file=sys.stderr)
-        return 2
+    reason = command_line.why_preset(arguments)
+    sys.argv = [sys.argv[0], *command_line.prepare(arguments, CONF)]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, and leaves the wording to us
+    hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(job)()
     return 2 if failed else 0
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 
 from src.checkpoint import write_atomically
-from src.door import explain
+from src.door import one_sentence
 from src.errors import UserError
 from src.evaluation import measurements, suite
 from src.evaluation.figures import LEGEND, in_short, rows_of
@@ -150,31 +150,21 @@ def _opacity(case: Case) -> str:
     return f"opacity {read_manifest(case.folder)['opacity']:.2f}"
 
 
+@one_sentence
 def main(arguments: list[str]) -> int:
     """Exit code 0; 1 if runs of a suite failed; 2 after one sentence about what the user can put right."""
-    try:
-        runs = [argument.removeprefix("run=") for argument in arguments if argument.startswith("run=")]
-        others = [argument for argument in arguments if not argument.startswith("run=")]
-        if not runs:
-            if not any(argument.startswith("suite=") for argument in others):
-                raise UserError("neither run= nor suite= is given: write run=outputs/NAME or suite=toybench")
-            return evaluate_suite(
-                parse(Suite, others), shlex.join(["python", "-m", "src.evaluate", *arguments])
-            )
-        if not all(runs):
-            raise UserError("run= names no folder: write run=outputs/NAME")
-        if wrong := [argument for argument in others if not argument.startswith("judge=")]:
-            raise UserError(f"{wrong[0]} does not go with run=: leave it out")
-        judges = [argument.removeprefix("judge=") for argument in others]
-        return evaluate_runs([Path(run) for run in runs], judges[-1] if judges else BUNDLED)
-    except KeyboardInterrupt:
-        return 130
-    except Exception as error:
-        sentence = explain(error)
-        if sentence is None:
-            raise
-        print(sentence, file=sys.stderr)
-        return 2
+    runs = [argument.removeprefix("run=") for argument in arguments if argument.startswith("run=")]
+    others = [argument for argument in arguments if not argument.startswith("run=")]
+    if not runs:
+        if not any(argument.startswith("suite=") for argument in others):
+            raise UserError("neither run= nor suite= is given: write run=outputs/NAME or suite=toybench")
+        return evaluate_suite(parse(Suite, others), shlex.join(["python", "-m", "src.evaluate", *arguments]))
+    if not all(runs):
+        raise UserError("run= names no folder: write run=outputs/NAME")
+    if wrong := [argument for argument in others if not argument.startswith("judge=")]:
+        raise UserError(f"{wrong[0]} does not go with run=: leave it out")
+    judges = [argument.removeprefix("judge=") for argument in others]
+    return evaluate_runs([Path(run) for run in runs], judges[-1] if judges else BUNDLED)
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ def toy_solid(name: str) -> Solid:
     from src.toybox.captions import Subject
     from src.toybox.paint import COLORS
     from src.toybox.shapes import KINDS, build
-    from src.toybox.world import key_light, one_camera, photograph
+    from src.toybox.world import key_light, photograph
 
     color, _, kind = name.partition(" ")
     if color not in COLORS or kind not in KINDS:
@@ -94,7 +94,7 @@ def toy_solid(name: str) -> Solid:
     table, light = build(kind, Generator(Philox(0))), key_light(0.0, 40.0, 50.0)
 
     def look(camera: Cameras) -> Tensor:
-        each = (one_camera(camera, i) for i in range(len(camera.azimuth)))
+        each = (camera.one(i) for i in range(len(camera.azimuth)))
         views = [photograph(table, Subject(kind, color), light, one) for one in each]
         return torch.from_numpy(np.stack(views)).float().permute(0, 3, 1, 2)
 

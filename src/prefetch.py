@@ -12,7 +12,7 @@ from dataclasses import replace
 from hydra import compose, initialize_config_dir
 
 from src import command_line
-from src.door import CONF, explain, from_hydra, register
+from src.door import CONF, from_hydra, one_sentence, register
 from src.errors import UserError
 from src.guidance.prior import Precision, PriorConfig, announce, load_prior
 
@@ -32,28 +32,20 @@ def prefetch(cfg: PriorConfig) -> None:
         print(f"  {sum(file.stat().st_size for file in files) / 1e6:8.1f} MB  in all")
 
 
+@one_sentence
 def main(arguments: list[str]) -> int:
     """Prefetch what the arguments name; returns the exit code, 2 after one sentence on stderr."""
-    try:
-        if any(argument.startswith("-") for argument in arguments):
-            raise UserError("src.prefetch takes settings only, as in prior=sd21 or prior.path=FOLDER")
-        register()
-        # A run's settings want a prompt and a preset; the prompt changes nothing here.
-        given = [argument for argument in arguments if not argument.startswith(("prompt=", "prompts="))]
-        given.append("prompt=none")
-        if not any(argument.startswith("preset=") for argument in given):
-            given.append("preset=paper")
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            cfg = from_hydra(compose("train", command_line.prepare(given, CONF)))
-        prefetch(cfg.prior)
-    except KeyboardInterrupt:
-        return 130
-    except Exception as error:
-        sentence = explain(error)
-        if sentence is None:
-            raise
-        print(sentence, file=sys.stderr)
-        return 2
+    if any(argument.startswith("-") for argument in arguments):
+        raise UserError("src.prefetch takes settings only, as in prior=sd21 or prior.path=FOLDER")
+    register()
+    # A run's settings want a prompt and a preset; the prompt changes nothing here.
+    given = [argument for argument in arguments if not argument.startswith(("prompt=", "prompts="))]
+    given.append("prompt=none")
+    if not any(argument.startswith("preset=") for argument in given):
+        given.append("preset=paper")
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = from_hydra(compose("train", command_line.prepare(given, CONF)))
+    prefetch(cfg.prior)
     return 0
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from src.evaluation.surface import OPAQUE, endpoints, one_camera, project, silhouettes
+from src.evaluation.surface import OPAQUE, endpoints, project, silhouettes
 from src.evaluation.views import AZIMUTHS, Views
 
 # World units: how much nearer another surface must be to hide a point.  Three pixels of a toy picture: the
@@ -33,7 +33,7 @@ def measure(views: Views) -> Consistency:
     difference, missed, count = 0.0, 0, 0
     for i in range(len(seen)):
         j = i + 1 if (i + 1) % AZIMUTHS else i + 1 - AZIMUTHS
-        where, distance = project(one_camera(views.camera, j), places[i][seen[i]][None])
+        where, distance = project(views.camera.one(j), places[i][seen[i]][None])
         there = torch.cat([straight[j], views.opacity[j], views.depth[j]])[None]
         found = functional.grid_sample(there, where[:, None], align_corners=False)[0, :, 0]
         behind = found[4] - distance[0]

@@ -153,14 +153,7 @@ def pictures_of(cfg: RunConfig, model: Model, samples: Float[Tensor, "N 3 S S"])
     camera, behind = training_cameras(cfg, size), backgrounds(samples)
     pictures = []
     for i in range(len(samples)):
-        one = slice(i, i + 1)
-        here = camera._replace(
-            elevation=camera.elevation[one],
-            azimuth=camera.azimuth[one],
-            distance=camera.distance[one],
-            fov=camera.fov[one],
-        )
-        view = look(cfg, model, here)
+        view = look(cfg, model, camera.one(i))
         pictures.append(view.foreground.cpu() + (1 - view.opacity.cpu()) * behind[i])
     return torch.cat(pictures)
 

@@ -56,9 +56,9 @@ def _pinholes(camera: Cameras, pose: Pose) -> np.ndarray:
 
     The tracer knows solids only where they are built, and rays are quickly brought there.
     """
-    from src.toybox.world import one_camera, pinhole
+    from src.toybox.world import pinhole
 
-    seen = np.stack([pinhole(one_camera(camera, i)) for i in range(len(camera.azimuth))])
+    seen = np.stack([pinhole(camera.one(i)) for i in range(len(camera.azimuth))])
     seen[:, 0] = (seen[:, 0] - np.array(pose.shift)) / pose.scale
     return np.ascontiguousarray(pose.turned_back(seen))
 

@@ -88,19 +88,8 @@ def hull(views: Views) -> Float[Tensor, "n n n"]:
     least, cells = torch.ones(CELLS**3), hull_points(views.camera)
     alive = torch.arange(CELLS**3)
     for i in range(len(views.opacity)):
-        places, _ = project(one_camera(views.camera, i), cells[alive][None])
+        places, _ = project(views.camera.one(i), cells[alive][None])
         seen = functional.grid_sample(views.opacity[i : i + 1], places[:, None], align_corners=False)
         least[alive] = torch.minimum(least[alive], seen.view(-1))
         alive = alive[least[alive] > 0]  # what one view has carved away needs no other
     return least.view(CELLS, CELLS, CELLS)
-
-
-def one_camera(camera: Cameras, i: int) -> Cameras:
-    """The i-th camera as a batch of one."""
-    one = slice(i, i + 1)
-    return camera._replace(
-        elevation=camera.elevation[one],
-        azimuth=camera.azimuth[one],
-        distance=camera.distance[one],
-        fov=camera.fov[one],
-    )

@@ -54,13 +54,7 @@ def of_run(cfg: RunConfig, model: Model, size: int = SIZE) -> Views:
     camera = around(cfg.video, size)
     color, opacity, depth = [], [], []
     for view in range(len(camera.azimuth)):
-        one = slice(view, view + 1)
-        here = camera._replace(
-            elevation=camera.elevation[one],
-            azimuth=camera.azimuth[one],
-            distance=camera.distance[one],
-            fov=camera.fov[one],
-        )
+        here = camera.one(view)
         seen = look(cfg, model, here)
         far = here.distance + cfg.field.radius  # where the renderer lets rays end that pass through
         ends = (seen.depth.cpu() - (1 - seen.opacity.cpu()) * far) / seen.opacity.cpu().clamp(min=1e-6)

@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from src.config import RunConfig
-from src.door import explain
+from src.door import one_sentence
 from src.errors import UserError
 from src.model import Model, load_run, look
 from src.scene.cameras import Cameras, orbit
@@ -107,15 +107,7 @@ def color_depth(view: Rendering, distance: float, radius: float) -> Float[Tensor
 
 
 def _panels(cfg: RunConfig, model: Model, cameras: Cameras, view: int) -> list[Frame]:
-    one = slice(view, view + 1)
-    camera = Cameras(
-        cameras.elevation[one],
-        cameras.azimuth[one],
-        cameras.distance[one],
-        cameras.fov[one],
-        cameras.height,
-        cameras.width,
-    )
+    camera = cameras.one(view)
     seen = look(cfg, model, camera)
     depth = color_depth(seen, float(camera.distance), cfg.field.radius)
     return [_frame(image) for image in (seen.image, depth, seen.opacity.expand(-1, 3, -1, -1))]
@@ -160,28 +152,20 @@ def _replace(path: Path, write: Callable[[Path], Any]) -> None:
         ) from error
 
 
+@one_sentence
 def main(arguments: list[str]) -> int:
     """Export a run again, with other sizes if wanted; returns the exit code."""
-    try:
-        given = {name: value for name, _, value in (argument.partition("=") for argument in arguments)}
-        if unknown := set(given) - {"run", "views", "size", "fps"}:
-            raise UserError(
-                f"{min(unknown)} is no setting of export.video: choose run=, views=, size= and fps="
-            )
-        if not given.get("run"):
-            raise UserError("run is missing: name a run's folder, as in run=outputs/NAME")
-        folder = Path(given.pop("run"))
-        cfg, model, step = load_run(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-        wanted = {name: _whole_number(name, value) for name, value in given.items()}
-        cfg.video = replace(cfg.video, **wanted)
-        for path in export(cfg, model, folder):
-            print(f"step {step}: {path}")
-    except Exception as error:
-        sentence = explain(error)
-        if sentence is None:
-            raise
-        print(sentence, file=sys.stderr)
-        return 2
+    given = {name: value for name, _, value in (argument.partition("=") for argument in arguments)}
+    if unknown := set(given) - {"run", "views", "size", "fps"}:
+        raise UserError(f"{min(unknown)} is no setting of export.video: choose run=, views=, size= and fps=")
+    if not given.get("run"):
+        raise UserError("run is missing: name a run's folder, as in run=outputs/NAME")
+    folder = Path(given.pop("run"))
+    cfg, model, step = load_run(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    wanted = {name: _whole_number(name, value) for name, value in given.items()}
+    cfg.video = replace(cfg.video, **wanted)
+    for path in export(cfg, model, folder):
+        print(f"step {step}: {path}")
     return 0
 
 

@@ -70,6 +70,11 @@ class Cameras(NamedTuple):
     height: int
     width: int
 
+    def one(self, i: int) -> "Cameras":
+        """Camera i (from 0) as a batch of one."""
+        elevation, azimuth, distance, fov = (numbers[i : i + 1] for numbers in self[:4])
+        return Cameras(elevation, azimuth, distance, fov, self.height, self.width)
+
     def poses(self) -> Float[Tensor, "batch 3 4"]:
         """Camera-to-world matrices: columns right, up, backward (unit, orthogonal) and the origin."""
         cos_e, sin_e = self.elevation.cos(), self.elevation.sin()

@@ -23,7 +23,7 @@ from src.toybox import render
 from src.toybox.captions import Subject
 from src.toybox.paint import BARE_MATERIAL, COLORS, PRECIOUS, paint_table
 from src.toybox.shapes import BASES, KINDS, build
-from src.toybox.world import key_light, one_camera, pinhole
+from src.toybox.world import key_light, pinhole
 
 SIZE = 64  # pixels
 SHARD = 500  # pictures a file
@@ -99,7 +99,7 @@ def shard(seed: int, index: int, count: int = SHARD) -> tuple[np.ndarray, list[F
     cameras = cameras._replace(elevation=torch.where(fate[:, 0] < OVERHEAD, steep, cameras.elevation))
     pixels, facts = np.empty((count, SIZE, SIZE, 4), np.uint8), []
     for i in range(count):
-        subject, camera = draw_subject(fate[i, 2:6].double().numpy()), one_camera(cameras, i)
+        subject, camera = draw_subject(fate[i, 2:6].double().numpy()), cameras.one(i)
         soft = bool(fate[i, 6] < SOFT)
         seeds = (seed * 10**4 + index) * count + i
         rgba = picture(subject, camera, seeds, Streams(seed, index, i)("portraits/picture"), soft)

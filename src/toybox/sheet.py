@@ -16,7 +16,7 @@ from src.scene.cameras import orbit
 from src.toybox.arguments import parse
 from src.toybox.captions import MATERIALS, Subject
 from src.toybox.shapes import KINDS, PAIRS, build
-from src.toybox.world import SIZE, key_light, one_camera, photograph
+from src.toybox.world import SIZE, key_light, photograph
 
 COLUMNS = 15
 SHOWN = ("lion", "teapot")  # the materials' models
@@ -31,7 +31,7 @@ class Settings:
 
 def tile(subject: Subject) -> np.ndarray:
     """A subject from its left front, on pale grey; [SIZE, SIZE, 3] in [0, 1]."""
-    camera = one_camera(orbit(12, 18.0, 1.42, 45.0, SIZE), 1)
+    camera = orbit(12, 18.0, 1.42, 45.0, SIZE).one(1)
     table = build(subject.kind, np.random.default_rng(1), base=subject.base)
     image = photograph(table, subject, key_light(float(camera.azimuth[0]), 30.0, 55.0), camera)
     return image[..., :3] + 0.93 * (1 - image[..., 3:])

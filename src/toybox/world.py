@@ -55,17 +55,6 @@ class Picture(NamedTuple):
     bad_words: list[str]
 
 
-def one_camera(cameras: Cameras, i: int) -> Cameras:
-    """The i-th camera as a batch of one."""
-    one = slice(i, i + 1)
-    return cameras._replace(
-        elevation=cameras.elevation[one],
-        azimuth=cameras.azimuth[one],
-        distance=cameras.distance[one],
-        fov=cameras.fov[one],
-    )
-
-
 def key_light(azimuth: float, side_degrees: float, height_degrees: float) -> np.ndarray:
     """Unit direction to a light `side_degrees` to the side of the camera's azimuth."""
     around, up = azimuth + math.radians(side_degrees), math.radians(height_degrees)
@@ -209,7 +198,7 @@ def shard(seed: int, index: int, count: int = SHARD) -> list[Picture]:
     steep = torch.deg2rad(60 + 25 * fate[:, 1])
     cameras = cameras._replace(elevation=torch.where(fate[:, 0] < OVERHEAD, steep, cameras.elevation))
     seeds = np.random.SeedSequence([seed, index]).spawn(count)
-    return [take_picture(np.random.default_rng(s), one_camera(cameras, i)) for i, s in enumerate(seeds)]
+    return [take_picture(np.random.default_rng(s), cameras.one(i)) for i, s in enumerate(seeds)]
 
 
 def write_shard(folder: Path, seed: int, index: int) -> None:

@@ -14,10 +14,10 @@ from src.evaluation.wording import TEMPLATES, VIEWS, Saying
 from src.streams import Streams
 from src.toybox.captions import Subject
 from src.toybox.portraits import FRESH, picture
-from src.toybox.world import one_camera
 from tests.evaluation.judges import GivenJudge
 
 SIZE = 64
+SPREAD = 0.15  # of a share over 48 views of one instance, which are alike, about the share over all
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +34,19 @@ def solid() -> Callable[[Subject], Views]:
         if subject not in made:
             camera = around(VideoConfig(distance=1.45, fov_degrees=45.0), SIZE)
             draws = [Streams(FRESH, 0)("test/picture") for _ in camera.azimuth]
-            shots = [
-                picture(subject, one_camera(camera, i), 5, draw, soft=False) for i, draw in enumerate(draws)
-            ]
+            shots = [picture(subject, camera.one(i), 5, draw, soft=False) for i, draw in enumerate(draws)]
             rgba = torch.stack([torch.from_numpy(shot) for shot in shots]).permute(0, 3, 1, 2)
             made[subject] = Views(camera, rgba[:, :3], rgba[:, 3:], torch.ones_like(rgba[:, 3:]))
         return made[subject]
 
     return of
+
+
+def right_on_clean(judge: Judge, question: str) -> float:
+    """How often the judge was right on fresh clean solids, as its own errors.json says."""
+    assert judge.errors is not None
+    count = judge.errors["clean"]["counts"][question]
+    return count["right"] / count["count"]
 
 
 def test_a_judge_that_knows_nothing_is_right_by_chance() -> None:
@@ -94,14 +99,14 @@ def test_views_are_counted_where_they_have_a_name() -> None:
 def test_a_true_solid_is_what_it_is(
     judge: Judge, solid: Callable[[Subject], Views], subject: Subject
 ) -> None:
-    """Oracle: the solid that was rendered. 85%: 48 views of one instance, of a judge right in 98%."""
+    """Oracle: the solid that was rendered, as often as the judge was right on fresh ones of all kinds."""
     found = of_views(judge, solid(subject), subject.phrase(), subject)
     assert found.kind is not None
-    assert found.kind.share >= 0.85
-    assert found.r_precision.share >= 0.85
+    assert found.kind.share >= right_on_clean(judge, "kind") - SPREAD
+    assert found.r_precision.share >= right_on_clean(judge, "r_precision") - SPREAD
     if subject.color:
         assert found.color is not None
-        assert found.color.share >= 0.85
+        assert found.color.share >= right_on_clean(judge, "color") - SPREAD
     else:
         assert found.color is None
     assert found.material is None
@@ -115,7 +120,7 @@ def test_a_wrong_colour_is_wrong_in_its_colour_alone(judge: Judge, solid: Callab
     assert found.kind is not None
     assert found.color.share <= 0.05
     assert found.r_precision.share <= 0.05
-    assert found.kind.share >= 0.85
+    assert found.kind.share >= right_on_clean(judge, "kind") - SPREAD
 
 
 def test_a_second_face_is_a_janus_and_nothing_else(judge: Judge, solid: Callable[[Subject], Views]) -> None:
@@ -136,13 +141,15 @@ def test_a_second_face_is_a_janus_and_nothing_else(judge: Judge, solid: Callable
         rates.append(janus.measure(verdicts[-1], judge, subject))
     assert rates[0] is not None
     assert rates[1] is not None
-    # 4 of the 14 views from behind stand on a border and are no front pasted in.
     assert rates[0].raw.share <= 0.1
-    assert rates[1].raw.share >= 9 / 14
+    # 10 of the 14 views from behind get a front (the others stand on a border), of which the judge knows
+    # `sensitivity`, give or take a quarter.
+    assert rates[1].sensitivity is not None
+    assert rates[1].raw.share >= 10 / 14 * (rates[1].sensitivity - 0.25)
     assert rates[0].corrected is not None
     assert rates[1].corrected is not None
     assert rates[0].corrected <= 0.1
-    assert rates[1].corrected >= 9 / 14
+    assert rates[1].corrected >= rates[0].corrected + 0.35
     for name in ("kind", "color"):
         before, after = (getattr(v, name).share for v in verdicts)
         assert abs(before - after) <= 0.15

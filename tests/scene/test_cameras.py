@@ -128,3 +128,12 @@ def test_impossible_ranges_are_named(setting: str, value: float, named: str) -> 
     """Oracle: the error names the setting and its value."""
     with pytest.raises(UserError, match=named):
         CameraConfig(**{setting: value})
+
+
+def test_one_camera_sees_what_it_saw_among_others() -> None:
+    """Oracle: the rays of the whole batch."""
+    cameras = sample_cameras(CameraConfig(), 3, 5, Streams(1, 0)("camera"))
+    for i in range(3):
+        alone, among = cameras.one(i).rays(), cameras.rays()
+        assert torch.equal(alone.origins, among.origins[i : i + 1])
+        assert torch.equal(alone.directions, among.directions[i : i + 1])

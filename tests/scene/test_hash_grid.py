@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from src.errors import UserError
 from src.scene import hash_grid
-from src.scene.hash_grid import HashGrid, HashGridConfig, encode_reference, plan_levels
+from src.scene.hash_grid import HashGrid, HashGridConfig, block_size, encode_reference, plan_levels
 from src.streams import Streams
 
 DENSE = HashGridConfig(levels=1, features=3, log2_table=12, base_resolution=9, max_resolution=9)
@@ -193,3 +193,10 @@ def test_impossible_sizes_are_named(setting: str, value: int) -> None:
     """Oracle: the error names the setting and its value."""
     with pytest.raises(UserError, match=f"{setting}={value}"):
         HashGridConfig(**{setting: value})
+
+
+def test_only_a_processor_takes_points_in_blocks() -> None:
+    """Oracle: BLOCK on a processor; all of them, and at least one, elsewhere."""
+    assert block_size(torch.empty(10**6, 3)) == hash_grid.BLOCK
+    assert block_size(torch.empty(10**6, 3, device="meta")) == 10**6
+    assert block_size(torch.empty(0, 3, device="meta")) == 1

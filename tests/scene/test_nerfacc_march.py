@@ -49,7 +49,8 @@ def both_marches(
     jitter = draw("jitter").uniform(3, 49).view(-1) if jittered else None
     rays = (camera.poses()[:, :, 3], camera.rays().directions.reshape(-1, 3), jitter)
     there = [None if tensor is None else tensor.to(device) for tensor in rays]
-    given = (*there, 49, RADIUS, bins, occupancy.to(device))
+    reach = (draw("reach").uniform(1, 3 * 49)[0] * 4).to(device)  # of some rays, before the sphere's end
+    given = (*there, 49, RADIUS, bins, occupancy.to(device), reach)
     return March(*given), NerfaccMarch(*given)
 
 

@@ -39,7 +39,7 @@ def test_a_shard_is_itself_again_and_no_other_seed_is() -> None:
 
 def test_the_facts_are_of_the_picture() -> None:
     """Oracle: a red ball is red where it is opaque; the camera's own angles name its view."""
-    camera = world.one_camera(world.sample_cameras(CAMERAS, 1, 64, Streams(0, 0)("test")), 0)
+    camera = world.sample_cameras(CAMERAS, 1, 64, Streams(0, 0)("test"))
     for soft in (False, True):
         rgba = picture(Subject("sphere", "red"), camera, 0, Streams(0, 0)("test/picture"), soft)
         middle = rgba[32, 32] / rgba[32, 32, 3]

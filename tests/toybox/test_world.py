@@ -28,7 +28,7 @@ from src.toybox.render import _shadow, trace
 from src.toybox.shapes import BASES, KINDS, PAIRS, build
 from src.toybox.sheet import COLUMNS, SHOWN
 from src.toybox.solid import BOUNDING_RADIUS, Solid
-from src.toybox.world import DEGRADED, SIZE, key_light, one_camera, photograph, pinhole, shard
+from src.toybox.world import DEGRADED, SIZE, key_light, photograph, pinhole, shard
 
 
 def view(subject: Subject, azimuth_degrees: int, size: int = 48) -> np.ndarray:
@@ -36,7 +36,7 @@ def view(subject: Subject, azimuth_degrees: int, size: int = 48) -> np.ndarray:
     camera = orbit(360, 10.0, 1.45, 45.0, size)
     light = key_light(math.radians(azimuth_degrees), 20.0, 60.0)
     table = build(subject.kind, np.random.default_rng(0), base=subject.base)
-    return photograph(table, subject, light, one_camera(camera, azimuth_degrees))
+    return photograph(table, subject, light, camera.one(azimuth_degrees))
 
 
 def test_silhouette_of_a_sphere() -> None:
@@ -49,7 +49,7 @@ def test_silhouette_of_a_sphere() -> None:
 
 def test_the_tracer_sees_along_the_cameras_rays() -> None:
     """Oracle: the trainer's own rays, met by a ball off the middle. 0.1 pixels, 3%: whole pixels."""
-    camera = one_camera(orbit(8, 25.0, 1.4, 45.0, 64), 3)
+    camera = orbit(8, 25.0, 1.4, 45.0, 64).one(3)
     table = build("sphere", np.random.default_rng(0))
     place = np.array([0.1, -0.2, 0.2])
     table[:, 1:4] += place
