@@ -16,6 +16,7 @@ from tqdm import tqdm
 from src.checkpoint import Checkpoint, gather, load_latest, restore, save
 from src.errors import UserError
 from src.log import cut_back
+from src.toybox.muon import Muon
 
 WARM_UP = 100  # steps
 DESCENT = 0.3  # share of the steps
@@ -60,7 +61,7 @@ class Recipe:
 
 
 class Fit:
-    """Networks under AdamW with a warm-up, a plateau and a linear descent, and an exponential mean of them.
+    """Networks under Muon with a warm-up, a plateau and a linear descent, and an exponential mean of them.
 
     Continues from the newest checkpoint in `folder`. Checkpoints hold the networks and their means;
     `publish(mean, step)` is called after each of them, for whatever else is to be made of the means.
@@ -78,9 +79,7 @@ class Fit:
         self.publish = publish
         self.mean = {name: copy.deepcopy(m).requires_grad_(False) for name, m in networks.items()}
         self.parameters = [p for m in networks.values() for p in m.parameters()]
-        self.optimizer = torch.optim.AdamW(
-            self.parameters, lr=recipe.learning_rate, weight_decay=0.01, fused=True
-        )
+        self.optimizer = Muon(networks.values(), recipe.learning_rate, weight_decay=0.01)
         self.step = 0
         found = load_latest(folder)
         if found is not None:

@@ -1,8 +1,9 @@
 """The bundled prior's parts, untrained: tokenizer, text encoder, autoencoder, denoiser, noise schedule.
 
 All are stock diffusers and transformers classes in the layout of a StableDiffusionPipeline folder, only
-small. The autoencoder starts as a linear thumbnail (Haar-like down-sampling, residual branches at zero): from
-the libraries' own initialisation it spends its first thousands of steps finding that solution.
+small. The autoencoder starts as a pyramid of Haar wavelets (residual branches at zero): from the libraries'
+own initialisation it spends its first thousands of steps finding that solution. It is thin where pictures are
+large: its encoder runs forward and backward in every step of a 3-D run.
 """
 
 import copy
@@ -17,6 +18,8 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, PreTraine
 
 TOKENS = 77
 TEXT_WIDTH = 128
+LATENT_CHANNELS = 8
+LATENT_SIZE = 16
 SPECIAL = ["<|startoftext|>", "<|endoftext|>"]
 
 
@@ -34,18 +37,19 @@ def noise_schedule() -> DDIMScheduler:
 
 
 def autoencoder() -> AutoencoderKL:
-    """[B, 3, 64, 64] in [-1, 1] <-> latents [B, 4, 16, 16]; 0.65 M parameters."""
+    """[B, 3, 128, 128] in [-1, 1] <-> latents [B, 8, 16, 16]; 0.66 M parameters."""
     vae = AutoencoderKL(
-        block_out_channels=(16, 32, 64),
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
+        block_out_channels=(8, 16, 32, 64),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
         layers_per_block=1,
-        latent_channels=4,
+        latent_channels=LATENT_CHANNELS,
         norm_num_groups=4,
         mid_block_add_attention=False,
-        sample_size=64,
+        sample_size=8 * LATENT_SIZE,
         scaling_factor=1.0,
     )
+    wavelets = 3  # channels that hold something from the start: the colours
     with torch.no_grad():
         for module in vae.modules():
             if type(module).__name__ == "ResnetBlock2D":
@@ -56,10 +60,10 @@ def autoencoder() -> AutoencoderKL:
             elif type(module).__name__ == "Upsample2D":
                 _identity(module.conv)
             elif type(module).__name__ == "Downsample2D":
-                _haar(module.conv)
+                wavelets = _haar(module.conv, wavelets)
         _identity(vae.encoder.conv_in)
         _identity(vae.decoder.conv_in)
-        vae.quant_conv.bias[4:] = -5.0  # posterior log-variance: start almost deterministic
+        vae.quant_conv.bias[LATENT_CHANNELS:] = -5.0  # posterior log-variance: start almost deterministic
     return vae
 
 
@@ -74,25 +78,29 @@ def _identity(conv: nn.Conv2d) -> None:
         conv.weight[c, c, height // 2, width // 2] = 1
 
 
-def _haar(conv: nn.Conv2d) -> None:
-    """2x2 means of the first channels, then their horizontal and vertical differences."""
-    out = conv.weight.shape[0]
-    patterns = torch.tensor([[[1, 1], [1, 1]], [[1, -1], [1, -1]], [[1, 1], [-1, -1]]]) / 4
-    third = out // 3
+def _haar(conv: nn.Conv2d, inputs: int) -> int:
+    """2x2 means of the first `inputs` channels, then their differences across and down as far as there is room.
+
+    Returns how many channels now hold something; the rest keep a tenth of their random weights.
+    """
+    mean, across, down = torch.tensor([[[1, 1], [1, 1]], [[1, -1], [1, -1]], [[1, 1], [-1, -1]]]) / 4
     assert conv.bias is not None
     conv.weight.mul_(0.1)
     conv.bias.zero_()
-    for c in range(3 * third):
-        conv.weight[c] = 0
-        conv.weight[c, c % third, :2, :2] = patterns[c // third]
+    wanted = [(c, mean) for c in range(inputs)] + [(c, p) for c in range(inputs) for p in (across, down)]
+    filled = wanted[: conv.out_channels]
+    for out, (c, pattern) in enumerate(filled):
+        conv.weight[out] = 0
+        conv.weight[out, c, :2, :2] = pattern
+    return len(filled)
 
 
 def denoiser() -> UNet2DConditionModel:
-    """eps(z_t; t, text) on [B, 4, 16, 16]."""
+    """eps(z_t; t, text) on [B, 8, 16, 16]."""
     return UNet2DConditionModel(
-        sample_size=16,
-        in_channels=4,
-        out_channels=4,
+        sample_size=LATENT_SIZE,
+        in_channels=LATENT_CHANNELS,
+        out_channels=LATENT_CHANNELS,
         block_out_channels=(64, 96, 160),
         layers_per_block=1,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),

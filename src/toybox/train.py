@@ -44,6 +44,7 @@ class Settings:
     batch_size: int = 64
     autoencoder_batch_size: int = 16
     learning_rate: float = 1e-3
+    autoencoder_learning_rate: float = 2e-3
     caption_dropout: float = 0.12
     ema: float = 0.999
     seed: int = 0
@@ -55,7 +56,7 @@ class Settings:
         in_range(self, ["autoencoder_steps", "denoiser_steps"], 1, 10**8)
         in_range(self, ["batch_size", "autoencoder_batch_size"], 1, 10**5)
         in_range(self, ["processes"], 1, 1024)
-        in_range(self, ["learning_rate", "caption_dropout", "ema"], 0, 1)
+        in_range(self, ["learning_rate", "autoencoder_learning_rate", "caption_dropout", "ema"], 0, 1)
         in_range(self, ["seed"], 0, 2**63 - 1)
         in_range(self, ["checkpoint_seconds"], 0, 10**6)
         for name in ("batch_size", "autoencoder_batch_size"):
@@ -66,9 +67,9 @@ class Settings:
                 )
         refuse_to_replace(Path(self.weights))
 
-    def recipe(self, steps: int) -> Recipe:
+    def recipe(self, steps: int, learning_rate: float) -> Recipe:
         """How networks are fitted in so many steps."""
-        return Recipe(steps, self.learning_rate, self.ema, self.checkpoint_seconds)
+        return Recipe(steps, learning_rate, self.ema, self.checkpoint_seconds)
 
 
 def to_unit(pixels: np.ndarray) -> Tensor:
@@ -115,7 +116,12 @@ def fit_autoencoder(cfg: Settings, team: Team) -> AutoencoderKL:
         )
 
     folder = Path(cfg.folder)
-    fit = Fit(folder / "autoencoder", cfg.recipe(cfg.autoencoder_steps), team, {"vae": vae})
+    fit = Fit(
+        folder / "autoencoder",
+        cfg.recipe(cfg.autoencoder_steps, cfg.autoencoder_learning_rate),
+        team,
+        {"vae": vae},
+    )
     if fit.step < cfg.autoencoder_steps and any((folder / "latents").glob("*.npy")):
         raise UserError(
             f"autoencoder_steps={cfg.autoencoder_steps}: {folder / 'latents'} was encoded after fewer; "
@@ -138,14 +144,15 @@ def standardize(vae: AutoencoderKL, images: Tensor) -> None:
     out, back = vae.quant_conv, vae.post_quant_conv
     back.bias += back.weight[:, :, 0, 0] @ mean
     back.weight *= std[None, :, None, None]
-    out.weight[:4] /= std[:, None, None, None]
-    out.bias[:4] = (out.bias[:4] - mean) / std
-    out.bias[4:] -= 2 * std.log()
+    half = len(mean)
+    out.weight[:half] /= std[:, None, None, None]
+    out.bias[:half] = (out.bias[:half] - mean) / std
+    out.bias[half:] -= 2 * std.log()
 
 
 @torch.no_grad()
 def decibel(vae: AutoencoderKL, images: Tensor) -> float:
-    """Mean peak signal-to-noise ratio of images [B, 3, 64, 64] in [-1, 1] after the autoencoder."""
+    """Mean peak signal-to-noise ratio of images [B, 3, 128, 128] in [-1, 1] after the autoencoder."""
     restored = torch.cat([vae.decode(vae.encode(part).latent_dist.mean).sample for part in images.split(64)])
     mse = ((restored.clamp(-1, 1) - images) / 2).square().mean((1, 2, 3))
     return float((-10 * mse.log10()).mean())
@@ -153,7 +160,7 @@ def decibel(vae: AutoencoderKL, images: Tensor) -> float:
 
 @torch.no_grad()
 def encode_world(cfg: Settings, team: Team, vae: AutoencoderKL) -> None:
-    """Posterior mean and deviation of every picture, float16 [N, 8, 16, 16] a shard."""
+    """Posterior mean and deviation of every picture, float16 [N, 16, 16, 16] a shard."""
     folder = Path(cfg.folder) / "latents"
     folder.mkdir(exist_ok=True)
     for index in range(team.rank, cfg.shards, team.size):
@@ -216,11 +223,12 @@ def fit_denoiser(cfg: Settings, team: Team, vae: AutoencoderKL) -> None:
             text = caption(Subject(**fact["subject"]), fact["views"], fact["bad_words"], rng)
             captions.append("" if rng.random() < cfg.caption_dropout else text)
         t = torch.from_numpy(rng.integers(np.where(rng.random(cfg.batch_size) < 0.5, 0, 750), 1000))
-        noise = torch.from_numpy(rng.standard_normal((2, cfg.batch_size, 4, 16, 16), np.float32))
+        shape = (2, cfg.batch_size, networks.LATENT_CHANNELS, networks.LATENT_SIZE, networks.LATENT_SIZE)
+        noise = torch.from_numpy(rng.standard_normal(shape, np.float32))
         mine = slice(team.rank, None, team.size)
-        posterior = torch.from_numpy(np.stack([latents[s][i] for s, i in picks[mine]])).float()
+        mean, std = torch.from_numpy(np.stack([latents[s][i] for s, i in picks[mine]])).float().chunk(2, 1)
         t, (jitter, eps) = t[mine], noise[:, mine]
-        z = posterior[:, :4] + posterior[:, 4:] * jitter
+        z = mean + std * jitter
         alpha, sigma = alphas[t].sqrt()[:, None, None, None], (1 - alphas[t]).sqrt()[:, None, None, None]
         noised = (alpha * z + sigma * eps).contiguous(memory_format=torch.channels_last)
         ids = tokens(
@@ -237,7 +245,7 @@ def fit_denoiser(cfg: Settings, team: Team, vae: AutoencoderKL) -> None:
     def publish(mean: Networks, step: int) -> None:
         export(Path(cfg.weights), mean | {"vae": vae}, Path(cfg.folder), step * cfg.batch_size)
 
-    recipe = cfg.recipe(cfg.denoiser_steps)
+    recipe = cfg.recipe(cfg.denoiser_steps, cfg.learning_rate)
     Fit(Path(cfg.folder) / "denoiser", recipe, team, modules, publish).run(loss)
 
 
