@@ -93,4 +93,5 @@ def most_rows(cfg: RunConfig, t_min: int, t_max: int) -> Int[Tensor, ""]:
 
 def rows_at(cfg: RunConfig, t: Int[Tensor, "N"]) -> Int[Tensor, "N"]:
     """Return how many rows the loss asks the UNet for at each of these timesteps."""
-    return torch.stack([mask.long() for mask in cfg.loss.needs(t).values()]).sum(0)
+    held_against = int(cfg.prompts.perp_neg > 0)
+    return torch.stack([mask.long() for mask in cfg.loss.needs(t).values()]).sum(0) + held_against

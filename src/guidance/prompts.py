@@ -39,12 +39,19 @@ class PromptConfig:
     front_threshold_degrees: float = 30.0  # half the width of front and of back; closest public config
     overhead_threshold_degrees: float = 60.0
     negative: str = NEGATIVE_PROMPT
+    interpolate: bool = False  # blend the embeddings of the two nearest views by azimuth (DreamFusion)
+    perp_neg: float = 0.0  # weight of the front view held against the others (Perp-Neg; one more UNet row)
 
     def __post_init__(self) -> None:
         for name in ("front_threshold_degrees", "overhead_threshold_degrees"):
             value = getattr(self, name)
             if not 0 < value <= 90:
                 raise UserError(f"prompts.{name}={value} is out of range: choose above 0, at most 90 degrees")
+        if not 0 <= self.perp_neg <= 100:
+            raise UserError(f"prompts.perp_neg={self.perp_neg} is out of range: choose 0 (off) to 100")
+        if self.views is Views.none and (self.interpolate or self.perp_neg):
+            setting = "interpolate=true" if self.interpolate else f"perp_neg={self.perp_neg}"
+            raise UserError(f"prompts.{setting} tells views apart: choose prompts.views=four or eight")
 
 
 SUFFIXES = {
@@ -70,6 +77,8 @@ class Text(NamedTuple):
     cond: Float[Tensor, "B L D"]
     uncond: Float[Tensor, "B L D"]
     negative: Float[Tensor, "B L D"]
+    front: Float[Tensor, "B L D"] | None = None  # the prompt's front view, if it is held against the others
+    front_weight: Float[Tensor, "B"] | None = None
 
 
 def view_words(cfg: PromptConfig, azimuth: Float[Tensor, "B"], elevation: Float[Tensor, "B"]) -> list[str]:
@@ -91,6 +100,23 @@ def _view_index(
     else:
         side = ((turn + 22.5) % 360 / 45).to(torch.int64)
     return torch.where(_degrees(elevation) > cfg.overhead_threshold_degrees, len(suffixes) - 1, side)
+
+
+def _neighbours(
+    cfg: PromptConfig, azimuth: Float[Tensor, "B"], elevation: Float[Tensor, "B"]
+) -> tuple[Int[Tensor, "B"], Int[Tensor, "B"], Float[Tensor, "B"]]:
+    """The views on either side of each azimuth, and how far it is from the first (0) to the second (1)."""
+    ring = (
+        [0, 1, 2, 1] if cfg.views is Views.four else list(range(8))
+    )  # from one view to the next, all around
+    place = (_degrees(azimuth) % 360) * len(ring) / 360
+    first = place.to(torch.int64) % len(ring)
+    around = torch.tensor(ring, device=azimuth.device)
+    one, other = around[first], around[(first + 1) % len(ring)]
+    overhead = len(SUFFIXES[cfg.views]) - 1
+    above = _degrees(elevation) > cfg.overhead_threshold_degrees
+    one, other = (torch.where(above, overhead, view) for view in (one, other))
+    return one, other, (place % 1).to(azimuth.dtype)
 
 
 def _degrees(radians: Float[Tensor, "B"]) -> Float[Tensor, "B"]:
@@ -117,9 +143,18 @@ class PromptBank:
 
     def __call__(self, azimuth: Float[Tensor, "B"], elevation: Float[Tensor, "B"]) -> Text:
         """Return the embeddings for cameras at these angles (radians)."""
-        index = _view_index(self._cfg, azimuth, elevation).to(self._cond.device)
-        size = (len(index), -1, -1)
-        return Text(self._cond[index], self._uncond.expand(size), self._negative.expand(size))
+        size, device = (len(azimuth), -1, -1), self._cond.device
+        if self._cfg.interpolate:
+            one, other, mix = (each.to(device) for each in _neighbours(self._cfg, azimuth, elevation))
+            cond = torch.lerp(self._cond[one], self._cond[other], mix.to(self._cond)[:, None, None])
+        else:
+            cond = self._cond[_view_index(self._cfg, azimuth, elevation).to(device)]
+        text = Text(cond, self._uncond.expand(size), self._negative.expand(size))
+        if not self._cfg.perp_neg:
+            return text
+        # Nothing in front, all of it behind, half at the sides.
+        weight = self._cfg.perp_neg * (1 - azimuth.cos()) / 2
+        return text._replace(front=self._cond[0].expand(size), front_weight=weight.to(self._cond))
 
 
 def _valid(text: str) -> str:

@@ -79,7 +79,7 @@ def _identity(conv: nn.Conv2d) -> None:
 
 
 def _haar(conv: nn.Conv2d, inputs: int) -> int:
-    """2x2 means of the first `inputs` channels, then their differences across and down as far as there is room.
+    """2x2 means of the first `inputs` channels, then their differences across and down while there is room.
 
     Returns how many channels now hold something; the rest keep a tenth of their random weights.
     """

@@ -13,7 +13,7 @@ from src.errors import UserError
 from src.guidance.gaussian import gaussian_prior
 from src.guidance.losses import CSD, NFSD, SDS, SJC, DistillationLoss, component_norms, surrogate
 from src.guidance.prompts import PromptBank, PromptConfig, Text
-from src.guidance.terms import ScoreTerms, score_terms
+from src.guidance.terms import BRANCHES, ScoreTerms, score_terms
 from src.streams import Streams
 from tests import oracles
 
@@ -108,7 +108,7 @@ def test_a_mixed_batch_equals_its_samples_one_by_one(loss: DistillationLoss) -> 
 def test_a_loss_reads_only_what_it_asked_for(loss: DistillationLoss) -> None:
     """Oracle: rows that were not asked for are NaN, and the gradient is finite all the same."""
     terms = random_terms()
-    masks = {branch: torch.zeros_like(T, dtype=torch.bool) for branch in Text._fields} | loss.needs(T)
+    masks = {branch: torch.zeros_like(T, dtype=torch.bool) for branch in BRANCHES} | loss.needs(T)
     nan = {
         branch: torch.where(mask.view(-1, 1, 1, 1), getattr(terms, branch), torch.nan)
         for branch, mask in masks.items()

@@ -136,6 +136,56 @@ def test_each_view_gets_its_own_prompt(tiny_prior: Any, cfg: PromptConfig) -> No
         torch.testing.assert_close(branch, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("views", "anchors"), [(Views.four, [0, 90, 180, 270]), (Views.eight, range(0, 360, 45))]
+)
+def test_interpolated_views_meet_the_plain_ones_at_their_centres(views: Views, anchors: Any) -> None:
+    """Oracle: the embedding of the words at a view's centre; half-way, the mean of the two beside it."""
+    prior, plain = gaussian_prior(size=2), PromptConfig(views=views)
+    centres = torch.deg2rad(torch.tensor([float(a) for a in anchors], dtype=torch.float64))
+    level = torch.zeros_like(centres)
+    there = bank(prior, "a lion", plain)(centres, level).cond
+    smooth = bank(prior, "a lion", replace(plain, interpolate=True))
+    torch.testing.assert_close(smooth(centres, level).cond, there)
+    half = smooth(centres + math.pi / len(anchors), level).cond
+    torch.testing.assert_close(half, (there + there.roll(-1, 0)) / 2)
+
+
+def test_interpolation_leaves_overhead_alone() -> None:
+    """Oracle: the embedding of the overhead words, at any azimuth."""
+    prior, steep = gaussian_prior(size=2), torch.full((3,), math.radians(80))
+    made = bank(prior, "a lion", PromptConfig(interpolate=True))
+    expected = prior.embed(["a lion, overhead view"]).expand(3, -1, -1)
+    assert torch.equal(made(torch.tensor([0.1, 2.0, 4.0]), steep).cond, expected)
+
+
+def test_the_front_view_is_held_against_the_back_most() -> None:
+    """Oracle: the front's embedding, with (1 - cos azimuth) / 2 of the weight: 0 in front, all behind."""
+    prior = gaussian_prior(size=2)
+    text = bank(prior, "a lion", PromptConfig(perp_neg=3.0))(
+        torch.tensor([0, math.pi / 2, math.pi]), torch.zeros(3)
+    )
+    assert text.front is not None
+    assert text.front_weight is not None
+    assert torch.equal(text.front, prior.embed(["a lion, front view"]).expand(3, -1, -1))
+    torch.testing.assert_close(text.front_weight, torch.tensor([0.0, 1.5, 3.0]))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"perp_neg": -1.0}, "perp_neg=-1.0 is out of range"),
+        ({"perp_neg": math.nan}, "perp_neg=nan is out of range"),
+        ({"perp_neg": 2.0, "views": Views.none}, "perp_neg=2.0 tells views apart"),
+        ({"interpolate": True, "views": Views.none}, "interpolate=true tells views apart"),
+    ],
+)
+def test_views_cannot_be_used_where_there_are_none(settings: Any, said: str) -> None:
+    """Oracle: the sentence names setting and value."""
+    with pytest.raises(UserError, match=said):
+        PromptConfig(**settings)
+
+
 def test_negative_prompt_is_the_papers() -> None:
     """Oracle: NFSD, section 4, word for word."""
     assert NEGATIVE_PROMPT == (

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from src.guidance.gaussian import gaussian_prior
 from src.guidance.prompts import Text
-from src.guidance.terms import score_terms
+from src.guidance.terms import BRANCHES, perpendicular, score_terms
 from tests import oracles
 
 DOUBLE = torch.float64
@@ -28,13 +28,13 @@ def text(prior: Any, batch: int = 5) -> Text:
 
 
 def everything(t: torch.Tensor) -> dict[str, torch.Tensor]:
-    return {branch: torch.ones_like(t, dtype=torch.bool) for branch in Text._fields}
+    return {branch: torch.ones_like(t, dtype=torch.bool) for branch in BRANCHES}
 
 
 @given(st.lists(st.lists(st.booleans(), min_size=5, max_size=5), min_size=3, max_size=3))
 def test_branches_in_one_batch_equal_branch_by_branch(masks: list[list[bool]]) -> None:
     """Oracle: one predict_noise call per branch over the whole batch; rows not asked for are NaN."""
-    needs = {branch: torch.tensor(mask) for branch, mask in zip(Text._fields, masks, strict=True)}
+    needs = {branch: torch.tensor(mask) for branch, mask in zip(BRANCHES, masks, strict=True)}
     if not torch.cat(list(needs.values())).any():
         return  # every loss reads something
     latents, noise = normals(5, 3, 5, 5), normals(5, 3, 5, 5, seed=1)
@@ -51,7 +51,7 @@ def test_a_network_sees_no_difference_either(tiny_prior: Any) -> None:
     """Oracle: each row alone; float32 sums in another order agree to 1e-5 of the largest value."""
     latents, noise = normals(5, 4, 16, 16).float(), normals(5, 4, 16, 16, seed=1).float()
     terms = score_terms(tiny_prior, latents, noise, T, text(tiny_prior), everything(T))
-    for branch in Text._fields:
+    for branch in BRANCHES:
         for i in range(5):
             noised = terms.alpha[i : i + 1] * latents[i : i + 1] + terms.sigma[i : i + 1] * noise[i : i + 1]
             alone = tiny_prior.predict_noise(
@@ -96,10 +96,43 @@ def test_guided_is_the_prediction_of_the_guided_mean() -> None:
         terms = score_terms(
             PRIOR, normals(5, 3, 5, 5), normals(5, 3, 5, 5, seed=1), T, text(PRIOR), everything(T)
         )
-        cond, uncond, _ = text(PRIOR)
+        cond, uncond = text(PRIOR)[:2]
         noised = terms.alpha * normals(5, 3, 5, 5) + terms.sigma * terms.noise
         expected = PRIOR.predict_noise(noised, T, uncond + scale * (cond - uncond))
         torch.testing.assert_close(terms.guided(scale), expected, rtol=1e-10, atol=1e-10)
+
+
+@given(st.integers(0, 99))
+def test_the_perpendicular_part_is_perpendicular(seed: int) -> None:
+    """Oracle: Pythagoras, in float64; what is parallel vanishes, and a zero direction takes nothing away."""
+    other, wanted = normals(3, 2, 4, 4, seed=seed), normals(3, 2, 4, 4, seed=seed + 1000)
+    part = perpendicular(other, wanted)
+    torch.testing.assert_close(
+        (part * wanted).sum((1, 2, 3)), torch.zeros(3, dtype=DOUBLE), rtol=0, atol=1e-12
+    )
+    torch.testing.assert_close(
+        perpendicular(-2.5 * wanted, wanted), torch.zeros_like(wanted), rtol=0, atol=1e-12
+    )
+    assert torch.equal(perpendicular(other, torch.zeros_like(wanted)), other)
+
+
+def test_a_front_view_held_against_the_others_changes_cond_alone() -> None:
+    """Oracle: predictions one by one; no weight, no change; a sample costs a row more."""
+    latents, noise, plain = normals(5, 3, 5, 5), normals(5, 3, 5, 5, seed=1), text(PRIOR)
+    weight = torch.tensor([0, 0.5, 1, 2, 3], dtype=DOUBLE)
+    front = PRIOR.embed(["a lion, front view"]).expand(5, -1, -1)
+    without = score_terms(PRIOR, latents, noise, T, plain, everything(T))
+    held = score_terms(
+        PRIOR, latents, noise, T, plain._replace(front=front, front_weight=weight), everything(T)
+    )
+    noised = without.alpha * latents + without.sigma * noise
+    away = perpendicular(
+        PRIOR.predict_noise(noised, T, front) - without.uncond, without.cond - without.uncond
+    )
+    assert torch.equal(held.uncond, without.uncond)
+    assert torch.equal(held.negative, without.negative)
+    torch.testing.assert_close(held.cond, without.cond - weight.view(-1, 1, 1, 1) * away)
+    assert held.unet_rows == without.unet_rows + 5
 
 
 def test_no_graph_leaves_the_prior(tiny_prior: Any) -> None:
