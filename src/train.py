@@ -5,6 +5,7 @@ src/step.py, in the order in which data flows), checkpoints, log and video.  Wit
 the run would cost.
 """
 
+import math
 import sys
 from contextlib import closing
 from typing import Any
@@ -159,11 +160,16 @@ def report_on_prompt(cfg: RunConfig, prior: Prior, prompts: PromptBank) -> None:
 
 
 def components(cfg: RunConfig, terms: ScoreTerms) -> dict[str, float]:
-    """Norms of NFSD's parts where this step's t have them; with t beside them they can be told apart by t."""
+    """Norms of NFSD's parts, mean over this step's samples in each fifth of the timesteps that has any."""
     if not isinstance(cfg.loss, NFSD):
         return {}
-    norms = {name: float(norm.nanmean()) for name, norm in component_norms(terms, cfg.loss).items()}
-    return {name: norm for name, norm in norms.items() if norm == norm}
+    found = {}
+    for name, norms in component_norms(terms, cfg.loss).items():
+        for low in range(0, 1000, 200):
+            mean = float(norms[(terms.t // 200 == low // 200)].nanmean())
+            if not math.isnan(mean):
+                found[f"{name}/t{low:03d}-{low + 199}"] = mean
+    return found
 
 
 if __name__ == "__main__":

@@ -89,6 +89,16 @@ def test_the_folder_holds_what_was_promised(undisturbed: RunConfig) -> None:
     assert [row["step"] for row in metrics(undisturbed)] == list(range(7))
 
 
+def test_norms_of_nfsds_parts_are_told_apart_by_t(undisturbed: RunConfig) -> None:
+    """Oracle: eq. 7 with a cut of 200: only below it something restores, only above is a domain part."""
+    named = {name for row in metrics(undisturbed) for name in row if "/t" in name}
+    assert {name.split("/")[0] for name in named} == {"condition", "domain", "restoring"}
+    assert {name for name in named if "restoring" in name} <= {"restoring/t000-199"}
+    assert "domain/t000-199" not in named
+    for row in metrics(undisturbed):
+        assert any(name.startswith("condition/t") for name in row)
+
+
 def test_unet_passes_are_what_the_loss_asked_for(undisturbed: RunConfig) -> None:
     """Oracle: two rows a sample, and a third where t >= 200; the mean over the rows that were logged."""
     told = manifest(undisturbed)["unet_passes_per_sample"]
