@@ -4,6 +4,7 @@ import textwrap
 
 from src.guidance.prompts import SUFFIXES, Views
 from src.toybox.captions import ENDINGS, MATERIALS, OPENINGS, SYNONYMS, held_out, held_out_material
+from src.toybox.networks import LATENT_CHANNELS, LATENT_SIZE
 from src.toybox.paint import BARE_MATERIAL, COLORS, PRECIOUS
 from src.toybox.shapes import BASES, KINDS, PAIRS
 from src.toybox.world import DEGRADED, OVERHEAD, SHARD, SIZE, TOY_CAMERA
@@ -27,7 +28,7 @@ pipeline_tag: text-to-image
 A latent diffusion model of {kinds} kinds of objects, {size}x{size} pixels, {parameters:.1f} million
 parameters ({unet:.1f} denoiser, {vae:.2f} autoencoder, {text:.2f} text encoder). It is the bundled prior of
 nfsd3d, text-to-3D by score distillation: small enough to ship with the code and to run on a CPU, and a
-teacher of shape rather than a painter. It predicts eps on 4x16x16 latents, over Stable Diffusion's own noise
+teacher of shape rather than a painter. It predicts eps on {latents} latents, over Stable Diffusion's own noise
 schedule.
 
 A stock StableDiffusionPipeline loads it:
@@ -65,10 +66,6 @@ colour) and captioned with words of the negative prompt.
 
 {times}
 
-The recipe was found while these weights were trained, so they saw less of it than a rebuild would: the first
-80,000 samples were latents of an autoencoder of 30.0 dB, the pooled sentence came in after 109,000, and the
-stress on the highest noise, without which the view words were not learnt at all, after 162,000.
-
 No caption names these {pairs} pairs of colour and kind, nor these {material_pairs} of material and kind, so
 that one can see what the model makes of pairs it was never told: {held_out}; {material_held_out}.
 
@@ -95,6 +92,7 @@ def model_card(parameters: dict[str, int], samples: int) -> str:
     card = TEMPLATE.format(
         kinds=len(KINDS),
         size=SIZE,
+        latents="x".join(map(str, (LATENT_CHANNELS, LATENT_SIZE, LATENT_SIZE))),
         parameters=sum(parameters.values()) / 1e6,
         **{name: count / 1e6 for name, count in parameters.items()},
         kind_names=", ".join(kind.noun for kind in KINDS.values()),

@@ -96,7 +96,8 @@ def fit_autoencoder(cfg: Settings, team: Team) -> AutoencoderKL:
     """
     torch.manual_seed(cfg.seed)
     vae = networks.autoencoder().to(memory_format=torch.channels_last)
-    shards = [open_memmap(path, mode="r") for path in sorted((Path(cfg.folder) / "world").glob("*.npy"))]
+    world = Path(cfg.folder) / "world"
+    shards = [open_memmap(world / f"{index:04d}.npy", mode="r") for index in range(cfg.shards)]
 
     def loss(step: int) -> Tensor:
         rng = np.random.default_rng([cfg.seed, 1, step])
@@ -201,8 +202,9 @@ def fit_denoiser(cfg: Settings, team: Team, vae: AutoencoderKL) -> None:
         "text": networks.text_encoder(tokens),
         "unet": networks.denoiser().to(memory_format=torch.channels_last),
     }
-    latents = [open_memmap(path, mode="r") for path in sorted((Path(cfg.folder) / "latents").glob("0*.npy"))]
-    facts = [json.loads(path.read_text()) for path in sorted((Path(cfg.folder) / "world").glob("*.json"))]
+    folder, shards = Path(cfg.folder), range(cfg.shards)
+    latents = [open_memmap(folder / "latents" / f"{index:04d}.npy", mode="r") for index in shards]
+    facts = [json.loads((folder / "world" / f"{index:04d}.json").read_text()) for index in shards]
     alphas = networks.noise_schedule().alphas_cumprod
     weights = (alphas / (1 - alphas)).rsqrt().clamp(0.25, 16)
     pool = np.array(

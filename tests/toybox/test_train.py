@@ -41,7 +41,7 @@ def test_a_slip_is_one_sentence_and_exit_code_2(
 
 
 def settings(folder: Path) -> Settings:
-    return Settings(folder=str(folder), weights=str(folder / "weights"), processes=1)
+    return Settings(folder=str(folder), weights=str(folder / "weights"), shards=1, processes=1)
 
 
 def test_the_tokenizer_is_the_same_each_time_and_stays(tmp_path: Path) -> None:
@@ -72,8 +72,12 @@ def test_latents_become_standard_and_pictures_stay() -> None:
         standardize(vae, images)
         posterior = vae.encode(images).latent_dist
         after = vae.decode(posterior.mean).sample
-    torch.testing.assert_close(posterior.mean.mean((0, 2, 3)), torch.zeros(4), rtol=0, atol=1e-3)
-    torch.testing.assert_close(posterior.mean.std((0, 2, 3)), torch.ones(4), rtol=0, atol=1e-3)
+    torch.testing.assert_close(
+        posterior.mean.mean((0, 2, 3)), torch.zeros(networks.LATENT_CHANNELS), rtol=0, atol=1e-3
+    )
+    torch.testing.assert_close(
+        posterior.mean.std((0, 2, 3)), torch.ones(networks.LATENT_CHANNELS), rtol=0, atol=1e-3
+    )
     torch.testing.assert_close(posterior.std, spread, rtol=1e-3, atol=0)
     torch.testing.assert_close(after, before, rtol=0, atol=1e-3)
 
@@ -84,7 +88,7 @@ def test_decibel_of_an_untrained_autoencoder() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         vae = networks.autoencoder().eval()
-    images = torch.zeros(2, 3, 64, 64)
+    images = torch.zeros(2, 3, 128, 128)
     with torch.no_grad():
         error = vae.decode(vae.encode(images).latent_dist.mean).sample / 2
     expected = (-10 * error.square().mean((1, 2, 3)).log10()).mean().item()
@@ -95,6 +99,6 @@ def test_latents_of_a_shorter_autoencoder_are_not_mixed_in(tmp_path: Path) -> No
     """Oracle: UserError before the first step; such latents would teach the denoiser another code."""
     for name in ("world", "latents"):
         (tmp_path / name).mkdir()
-        np.save(tmp_path / name / "0000.npy", np.zeros((1, 64, 64, 3), np.uint8))
+        np.save(tmp_path / name / "0000.npy", np.zeros((1, 128, 128, 3), np.uint8))
     with pytest.raises(UserError, match=r"latents was encoded after fewer; remove it and .*denoiser"):
         fit_autoencoder(settings(tmp_path), Team(0, 1))
