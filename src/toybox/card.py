@@ -28,8 +28,8 @@ pipeline_tag: text-to-image
 A latent diffusion model of {kinds} kinds of objects, {size}x{size} pixels, {parameters:.1f} million
 parameters ({unet:.1f} denoiser, {vae:.2f} autoencoder, {text:.2f} text encoder). It is the bundled prior of
 nfsd3d, text-to-3D by score distillation: small enough to ship with the code and to run on a CPU, and a
-teacher of shape rather than a painter. It predicts eps on {latents} latents, over Stable Diffusion's own noise
-schedule.
+teacher of shape rather than a painter. It predicts eps on {latents} latents, over Stable Diffusion's own
+noise schedule.
 
 A stock StableDiffusionPipeline loads it:
 
