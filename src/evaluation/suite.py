@@ -1,7 +1,9 @@
 """A suite: prompts × methods × seeds, each a run of its own; what is finished is never done again.
 
-A method is a loss, or loss@scale with another guidance scale than the loss's own: nfsd, sds, sds@7.5.  Its
-runs are those of `python -m src.train` with the same settings, in OUT/<run name>, whoever trained them.
+A method is a loss, or loss@scale with another guidance scale than the loss's own: nfsd, sds, sds@7.5.  Any
+settings of src.train may follow, each after a +, to compare what differs in nothing else:
+nfsd+prompts.interpolate=true+batch_size=1.  Its runs are those of `python -m src.train` with the same
+settings, in OUT/<run name>, whoever trained them.
 """
 
 import os
@@ -29,15 +31,16 @@ LOG = "suite.log"  # in the folder of a job's first run: what the job said
 
 @dataclass(frozen=True)
 class Method:
-    """A loss and its guidance scale; None: the loss's own."""
+    """A loss, its guidance scale (None: the loss's own) and what else is set, name=value each."""
 
     loss: str
     scale: float | None
+    others: tuple[str, ...] = ()
 
     def overrides(self) -> list[str]:
         """The method as settings of src.train."""
         scale = [] if self.scale is None else [f"loss.guidance_scale={self.scale}"]
-        return [f"loss={self.loss}", *scale]
+        return [f"loss={self.loss}", *scale, *self.others]
 
 
 class Case(NamedTuple):
@@ -48,6 +51,7 @@ class Case(NamedTuple):
     seed: int
     cfg: RunConfig
     folder: Path
+    others: tuple[str, ...] = ()  # settings of the method beside loss and scale
 
 
 class Job(NamedTuple):
@@ -58,17 +62,32 @@ class Job(NamedTuple):
 
 
 def methods(text: str) -> list[Method]:
-    """Read losses=[nfsd,sds,sds@7.5]; raises UserError for an unknown loss or a scale that is no number."""
+    """Read losses=[nfsd,sds@7.5,sds@7.5+steps=100].
+
+    Raises UserError for an unknown loss, a scale that is no number and a setting without a value.
+    """
     found = []
     for item in (part.strip() for part in text.strip("[]").split(",")):
-        loss, at, scale = item.partition("@")
+        method, *others = item.split("+")
+        loss, at, scale = method.partition("@")
+        for other in others:
+            if not all(other.partition("=")) or other.partition("=")[0] in (
+                "prompt",
+                "seed",
+                "out",
+                "preset",
+            ):
+                raise UserError(
+                    f"losses={item}: {other!r} is no setting of a method: write nfsd+NAME=VALUE, as in "
+                    "nfsd+batch_size=1"
+                )
         if loss not in LOSSES:
             raise UserError(
                 f"losses={item} is unknown: choose from {', '.join(LOSSES)}, as in [nfsd,sds@7.5]"
             )
         if at and not re.fullmatch(r"\d+(\.\d+)?", scale):
             raise UserError(f"losses={item}: {scale!r} is no guidance scale: write a number, as in sds@7.5")
-        found.append(Method(loss, float(scale) if at else None))
+        found.append(Method(loss, float(scale) if at else None, tuple(others)))
     return found
 
 
@@ -79,16 +98,19 @@ def cases(suite: str, preset: str, chosen: Sequence[Method], seeds: int, out: Pa
     """
     prompts = prompt_list("suite", suite, CONF)
     composed = [settings(f"prompt={prompts[0]}", f"preset={preset}", *one.overrides()) for one in chosen]
-    names = [f"{cfg.loss_name.upper()} {cfg.loss.guidance_scale:g}" for cfg in composed]
+    names = [
+        " + ".join([f"{cfg.loss_name.upper()} {cfg.loss.guidance_scale:g}", *one.others])
+        for cfg, one in zip(composed, chosen, strict=True)
+    ]
     if twice := [name for name in names if names.count(name) > 1]:
         raise UserError(f"losses names {twice[0]} twice: name every loss and scale once")
     found = []
     for seed in range(seeds):
         for prompt in prompts:
-            for name, cfg in zip(names, composed, strict=True):
+            for name, cfg, method in zip(names, composed, chosen, strict=True):
                 one = replace(cfg, prompt=prompt, seed=seed, out=None)
                 one.out = str(out / run_name(one))
-                found.append(Case(prompt, name, seed, one, Path(one.out)))
+                found.append(Case(prompt, name, seed, one, Path(one.out), method.others))
     return found
 
 
@@ -103,7 +125,7 @@ def training(case: Case) -> Job:
     cfg = case.cfg
     command = [sys.executable, "-m", "src.train", f"prompt={cfg.prompt}", f"preset={cfg.preset}"]
     command += [f"loss={cfg.loss_name}", f"loss.guidance_scale={cfg.loss.guidance_scale}"]
-    return Job([*command, f"seed={cfg.seed}", "threads=1", f"out={cfg.out}"], [case])
+    return Job([*command, *case.others, f"seed={cfg.seed}", "threads=1", f"out={cfg.out}"], [case])
 
 
 def evaluations(todo: Sequence[Case], judge: str) -> list[Job]:

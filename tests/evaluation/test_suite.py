@@ -157,6 +157,18 @@ def test_methods_are_losses_with_or_without_a_scale(text: str) -> None:
     assert suite.methods(text) == [Method("nfsd", None), Method("sds", 7.5), Method("sds", None)]
 
 
+def test_a_method_may_differ_in_any_setting(tmp_path: Path) -> None:
+    """Oracle: the settings composed by hand; the job trains the very run that its folder is named after."""
+    chosen = suite.methods("nfsd, nfsd@5+prompts.interpolate=true+batch_size=1")
+    plain, other = suite.cases("toybench", "smoke", chosen, 1, tmp_path)[:2]
+    assert other.method == "NFSD 5 + prompts.interpolate=true + batch_size=1"
+    assert other.cfg.prompts.interpolate
+    assert (other.cfg.batch_size, other.cfg.loss.guidance_scale) == (1, 5.0)
+    assert not plain.cfg.prompts.interpolate
+    for case in (plain, other):
+        assert run_name(settings(*suite.training(case).command[3:])) == case.folder.name
+
+
 @pytest.mark.parametrize(
     ("losses", "sentence"),
     [
@@ -167,6 +179,8 @@ def test_methods_are_losses_with_or_without_a_scale(text: str) -> None:
         ("sds@nan", "'nan' is no guidance scale"),
         ("sds@9999999", "loss.guidance_scale=9999999.0 is out of range"),
         ("sds,nfsd,sds@100", "names SDS 100 twice"),
+        ("nfsd+steps", "'steps' is no setting of a method"),
+        ("nfsd+seed=4", "'seed=4' is no setting of a method"),
     ],
 )
 def test_losses_that_cannot_be_are_named(losses: str, sentence: str, tmp_path: Path) -> None:
