@@ -61,8 +61,8 @@ def begin(cfg: RunConfig, folder: Path) -> None:
 def check_same_run(cfg: RunConfig, saved: Mapping[str, Any]) -> None:
     """Refuse to continue a run with other settings; raises UserError naming the first that differs."""
     now = json.loads(json.dumps(identity(cfg)))
-    for name, before in _leaves(saved):
-        after = dict(_leaves(now)).get(name)
+    for name, before in leaves(saved):
+        after = dict(leaves(now)).get(name)
         if after != before:
             raise UserError(
                 f"out={cfg.out} holds a run with {name}={before}, not {after}: choose another out=FOLDER, or "
@@ -149,8 +149,9 @@ def _digests(prior: Mapping[str, Any]) -> dict[str, Any]:
     return {part: source["sha256"] for part, source in prior.items()}
 
 
-def _leaves(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    leaves: list[tuple[str, Any]] = []
+def leaves(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Every setting by its full name, as it is typed: field.hash_grid.levels."""
+    found: list[tuple[str, Any]] = []
     for name, value in settings.items():
-        leaves += _leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else [(prefix + name, value)]
-    return leaves
+        found += leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else [(prefix + name, value)]
+    return found

@@ -1,0 +1,246 @@
+"""What a folder of runs says about itself: settings that differ, cost, figures, and that draws agree.
+
+A sweep's folder holds one folder a run and, once `src.train` or `src.export.report` has looked at them,
+
+sweep.csv (everything)  sweep.md (to read)  sweep.json (the command, and the jobs that failed)
+"""
+
+import csv
+import hashlib
+import io
+import json
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from src.checkpoint import write_atomically
+from src.config import NOT_IDENTITY
+from src.errors import UserError
+from src.evaluation.figures import FIGURES, flags_of, value_of
+from src.evaluation.report import MAIN
+from src.run_folder import leaves, read_manifest
+
+Value = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a sweep, finished or not."""
+
+    folder: Path
+    settings: Mapping[str, Value]  # those that make it this run, and steps, as they are typed
+    manifest: Mapping[str, Any]
+    draws: tuple[str, ...]  # digest of each step's random numbers
+    evaluation: Mapping[str, Any] | None
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has all the steps that it was last asked for."""
+        return self.manifest.get("finished") is True
+
+
+class Column(NamedTuple):
+    """One column of the table: a value for each run, None where there is none."""
+
+    title: str
+    values: Sequence[Value]
+    write: Callable[[Any], str] = str
+    to_read: bool = True  # False: only in sweep.csv
+
+    def texts(self) -> list[str]:
+        """The values as people read them."""
+        return ["–" if value is None else self.write(value) for value in self.values]
+
+
+class Draws(NamedTuple):
+    """What the runs of one seed drew, over the steps that they all have."""
+
+    seed: Value
+    runs: int
+    steps: int
+    differ_from: int | None  # the first step in which they do not agree
+    digest: str  # of the first run's steps
+
+    def sentence(self) -> str:
+        """The finding in words."""
+        if self.runs == 1:
+            return f"seed {self.seed}: one run, nothing to compare"
+        if not self.steps:
+            return f"seed {self.seed}: {self.runs} runs, not all of which have steps to compare"
+        if self.differ_from is None:
+            return (
+                f"seed {self.seed}: {self.runs} runs drew the same random numbers in each of {self.steps} "
+                f"steps (digest {self.digest})"
+            )
+        return f"seed {self.seed}: the draws of {self.runs} runs differ from step {self.differ_from} on"
+
+
+def read_runs(folder: Path, setting: str = "sweep") -> list[Run]:
+    """Read every run below a folder, in the order of their names.
+
+    Raises UserError, with the setting that named the folder, if it is none or holds no run.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{setting}={folder} is no folder: name a sweep's, as in {setting}=outputs/NAME")
+    runs = [_read(path.parent) for path in sorted(folder.glob("*/config.yaml"))]
+    if not runs:
+        raise UserError(f"{setting}={folder} holds no run: name the folder that holds the runs' folders")
+    return runs
+
+
+def differing(runs: Sequence[Run]) -> list[str]:
+    """The settings in which runs differ, in the order of the configuration."""
+    names = dict.fromkeys(name for run in runs for name in run.settings)
+    return [name for name in names if len({run.settings.get(name) for run in runs}) > 1]
+
+
+def independent(runs: Sequence[Run]) -> list[str]:
+    """Those of the differing settings that no others decide: the prompt, the loss, ..., the seed last.
+
+    What a loss brings along (its own scale, its tuned values) follows from it and is left out.
+    """
+    rank = {"prompt": 0, "loss": 1, "seed": 3}
+    chosen: list[str] = []
+    for name in sorted(differing(runs), key=lambda name: rank.get(name, 2)):
+        seen = defaultdict(set)
+        for run in runs:
+            seen[tuple(run.settings.get(other) for other in chosen)].add(run.settings.get(name))
+        if any(len(values) > 1 for values in seen.values()):
+            chosen.append(name)
+    return chosen
+
+
+def compare_draws(runs: Sequence[Run]) -> list[Draws]:
+    """Hold the draws of equal seeds beside each other, step by step."""
+    by_seed: dict[Value, list[Run]] = defaultdict(list)
+    for run in runs:
+        by_seed[run.settings.get("seed")].append(run)
+    found = []
+    for seed, some in by_seed.items():
+        steps = min(len(run.draws) for run in some)
+        differ = (step for step in range(steps) if len({run.draws[step] for run in some}) > 1)
+        found.append(Draws(seed, len(some), steps, next(differ, None), _digest(some[0].draws[:steps])))
+    return sorted(found, key=lambda one: str(one.seed).zfill(20))
+
+
+def table(runs: Sequence[Run]) -> list[Column]:
+    """The columns of a sweep's table: settings that differ, what a run cost, what evaluation found."""
+    columns = [Column(name, [run.settings.get(name) for run in runs]) for name in differing(runs)]
+    steps = [run.manifest.get("step", len(run.draws)) for run in runs]
+    seconds = [sum(run.manifest["seconds"].values()) if "seconds" in run.manifest else None for run in runs]
+    passes = [run.manifest.get("unet_passes_per_sample") for run in runs]
+    samples = [step * run.settings["batch_size"] for step, run in zip(steps, runs, strict=True)]
+    columns += [
+        Column("state", [_state(run) for run in runs]),
+        Column("steps done", steps),
+        Column("seconds", seconds, "{:.0f}".format),
+        Column("UNet passes", [None if p is None else round(p * n) for p, n in zip(passes, samples)]),
+        Column("UNet passes a sample", passes, "{:.2f}".format),
+        Column("opacity", [run.manifest.get("opacity") for run in runs], "{:.2f}".format),
+    ]
+    for figure in FIGURES:
+        values = [value_of(run.evaluation, figure.key) if run.evaluation else None for run in runs]
+        if any(value is not None for value in values):
+            columns.append(Column(figure.title, values, figure.write_with_unit, figure.key in MAIN))
+    if any(run.evaluation for run in runs):
+        flags = [", ".join(flags_of(run.evaluation)) or "none" if run.evaluation else None for run in runs]
+        columns.append(Column("failures", flags))
+    return [
+        *columns,
+        Column("draws", [_digest(run.draws) for run in runs], to_read=False),
+        Column("run", [run.folder.name for run in runs]),
+    ]
+
+
+def remember(folder: Path, command: str, failed: Mapping[str, str]) -> None:
+    """Keep the command that last worked on a sweep, and why which of its jobs failed."""
+    facts = {"command": command, "failed": failed}
+    write_atomically(folder / "sweep.json", (json.dumps(facts, indent=1) + "\n").encode())
+
+
+def remembered(folder: Path) -> tuple[str, dict[str, str]]:
+    """Return the command and the failed jobs; empty where nothing is remembered."""
+    try:
+        facts = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))
+        return str(facts["command"]), dict(facts["failed"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "", {}
+
+
+def write_table(folder: Path, runs: Sequence[Run]) -> Path:
+    """Write sweep.csv and sweep.md into a sweep's folder; returns the latter's path."""
+    columns = table(runs)
+    lines = io.StringIO()
+    writer = csv.writer(lines, lineterminator="\n")
+    writer.writerow(column.title for column in columns)
+    writer.writerows(zip(*(column.values for column in columns), strict=True))
+    write_atomically(folder / "sweep.csv", lines.getvalue().encode())
+
+    command, failed = remembered(folder)
+    read = [column for column in columns if column.to_read]
+    rows = [[column.title for column in read], ["---"] * len(read)]
+    rows += [list(row) for row in zip(*(column.texts() for column in read), strict=True)]
+    text = [f"# {folder.resolve().name}"]
+    if command:
+        text.append(f"`{command}`")
+    text.append("\n".join(f"| {' | '.join(_cell(text) for text in row)} |" for row in rows))
+    text.append("\n".join(f"- {draws.sentence()}" for draws in compare_draws(runs)))
+    if failed:
+        text.append("Failed:\n\n" + "\n".join(f"- {job}: {why}" for job, why in failed.items()))
+    path = folder / "sweep.md"
+    write_atomically(path, ("\n\n".join(text) + "\n").encode())
+    return path
+
+
+def _read(folder: Path) -> Run:
+    try:
+        every = dict(leaves(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))))
+    except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
+        raise UserError(
+            f"{folder / 'config.yaml'} cannot be read: delete this run or train it anew"
+        ) from error
+    settings = {
+        "loss" if name == "loss.name" else name: str(value) if isinstance(value, list) else value
+        for name, value in every.items()
+        if name == "steps" or name.partition(".")[0] not in NOT_IDENTITY and not name.endswith(".backend")
+    }
+    manifest = read_manifest(folder)
+    return Run(folder, settings, manifest, _draws(folder), _evaluation(folder, manifest))
+
+
+def _draws(folder: Path) -> tuple[str, ...]:
+    digests = []
+    try:
+        with (folder / "metrics.jsonl").open(encoding="utf-8") as rows:
+            digests = [json.loads(row)["draws"] for row in rows if row.endswith("\n")]
+    except FileNotFoundError:
+        pass  # it has no steps yet
+    return tuple(digests)
+
+
+def _evaluation(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What src.evaluate found, unless the run has gone on since."""
+    try:
+        found = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
+        current = found["made_with"]["parameters_sha256"] == manifest["parameters_sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if current else None
+
+
+def _state(run: Run) -> str:
+    if run.finished:
+        return "finished"
+    return f"step {run.manifest.get('step', len(run.draws))} of {run.settings['steps']}"
+
+
+def _digest(draws: Sequence[str]) -> str:
+    return hashlib.blake2b(" ".join(draws).encode(), digest_size=6).hexdigest()
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
