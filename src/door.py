@@ -94,6 +94,7 @@ def door(task: Callable[[RunConfig], float], arguments: list[str]) -> int:
     reason = command_line.why_preset(arguments)
     folder = command_line.sweep_folder(arguments)
     prepared = command_line.prepare(arguments, CONF)
+    failed: list[Failure] = []
     failures: Failures | None = None
     if command_line.is_sweep(prepared):
         failures = Failures.below(folder or Path("outputs"), command_line.swept(prepared))
@@ -106,19 +107,23 @@ def door(task: Callable[[RunConfig], float], arguments: list[str]) -> int:
             with own_gpu(cfg) if failures else nullcontext():
                 return task(cfg)
         except Exception as error:
-            if failures is None:
+            sentence = explain(error)
+            if failures is not None:
+                failures.note(hydra_config.job.num, hydra_config.overrides.task, error, sentence)
+            elif sentence is None:
                 raise
-            failures.note(hydra_config.job.num, hydra_config.overrides.task, error, explain(error))
+            else:  # raised, it would get words of Hydra's in front
+                print(sentence, file=sys.stderr)
+                failed.append(Failure("", sentence, 2))
             return math.nan
 
     sys.argv = [sys.argv[0], *prepared]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, and leaves the wording to us
-    failed: list[Failure] = []
     try:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(job)()
     finally:  # also after a signal, or a worker that the system killed
         if failures is not None:
-            failed = failures.collect()
+            failed += failures.collect()
             for failure in failed:  # once more, together: elsewhere, or far above in this terminal
                 print(failure.sentence(), file=sys.stderr)
             if folder is not None:

@@ -98,13 +98,13 @@ def differing(runs: Sequence[Run]) -> list[str]:
     return [name for name in names if len({run.settings.get(name) for run in runs}) > 1]
 
 
-def independent(runs: Sequence[Run]) -> list[str]:
-    """Those of the differing settings that no others decide: the prompt, the loss, ..., the seed last.
+def independent(runs: Sequence[Run], given: Sequence[str] = ()) -> list[str]:
+    """The differing settings that no others decide: those given, the prompt, the loss, ..., the seed last.
 
     What a loss brings along (its own scale, its tuned values) follows from it and is left out.
     """
     rank = {"prompt": 0, "loss": 1, "seed": 3}
-    chosen: list[str] = []
+    chosen = list(given)
     for name in sorted(differing(runs), key=lambda name: rank.get(name, 2)):
         seen = defaultdict(set)
         for run in runs:
@@ -134,11 +134,12 @@ def table(runs: Sequence[Run]) -> list[Column]:
     seconds = [sum(run.manifest["seconds"].values()) if "seconds" in run.manifest else None for run in runs]
     passes = [run.manifest.get("unet_passes_per_sample") for run in runs]
     samples = [step * run.settings["batch_size"] for step, run in zip(steps, runs, strict=True)]
+    unet = [None if one is None else round(one * of) for one, of in zip(passes, samples, strict=True)]
     columns += [
         Column("state", [_state(run) for run in runs]),
         Column("steps done", steps),
         Column("seconds", seconds, "{:.0f}".format),
-        Column("UNet passes", [None if p is None else round(p * n) for p, n in zip(passes, samples)]),
+        Column("UNet passes", unet),
         Column("UNet passes a sample", passes, "{:.2f}".format),
         Column("opacity", [run.manifest.get("opacity") for run in runs], "{:.2f}".format),
     ]
@@ -206,7 +207,7 @@ def _read(folder: Path) -> Run:
     settings = {
         "loss" if name == "loss.name" else name: str(value) if isinstance(value, list) else value
         for name, value in every.items()
-        if name == "steps" or name.partition(".")[0] not in NOT_IDENTITY and not name.endswith(".backend")
+        if name == "steps" or not (name.endswith(".backend") or name.partition(".")[0] in NOT_IDENTITY)
     }
     manifest = read_manifest(folder)
     return Run(folder, settings, manifest, _draws(folder), _evaluation(folder, manifest))
