@@ -5,13 +5,15 @@ turntable.mp4  turntable.webp  sheet.png
 """
 
 import errno
+import fcntl
 import importlib.metadata
 import json
 import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,28 @@ def open_folder(cfg: RunConfig) -> Path:
             f"out={cfg.out} cannot be written ({error.strerror}): choose another folder with out=FOLDER"
         ) from error
     return folder
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep every other process from training the run in this folder; the system lets go after any kill.
+
+    Raises UserError if another trains it already: a sweep's worker may outlive the command that started it.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise UserError(
+            f"out={folder} is being trained by another process: wait for it, or stop it first"
+        ) from error
+    except OSError as error:  # some network file systems lock no folders
+        print(f"{folder} cannot be locked ({error.strerror}): no second process may train it", flush=True)
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 def begin(cfg: RunConfig, folder: Path) -> None:

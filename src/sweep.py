@@ -198,15 +198,16 @@ def write_table(folder: Path, runs: Sequence[Run]) -> Path:
 
 
 def _read(folder: Path) -> Run:
+    path = folder / "config.yaml"
     try:
-        every = dict(leaves(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))))
-    except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
-        raise UserError(
-            f"{folder / 'config.yaml'} cannot be read: delete this run or train it anew"
-        ) from error
+        whole = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        whole = None
+    if not isinstance(whole, dict):
+        raise UserError(f"{path} cannot be read: delete this run or train it anew")
     settings = {
         "loss" if name == "loss.name" else name: str(value) if isinstance(value, list) else value
-        for name, value in every.items()
+        for name, value in leaves(whole)
         if name == "steps" or not (name.endswith(".backend") or name.partition(".")[0] in NOT_IDENTITY)
     }
     manifest = read_manifest(folder)

@@ -7,6 +7,7 @@ the run would cost.
 
 import sys
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -39,9 +40,15 @@ def train(cfg: RunConfig) -> float:
     if cfg.plan:
         print(describe_plan(plan(cfg)), flush=True)
         return 0.0
+    folder = run_folder.open_folder(cfg)
+    with run_folder.alone_in(folder):
+        return distil(cfg, folder)
+
+
+def distil(cfg: RunConfig, folder: Path) -> float:
+    """All of `train` but the pricing, in a folder that nobody else writes to."""
     # The run: continued if its folder holds one.
     device = machine.choose_device(cfg)
-    folder = run_folder.open_folder(cfg)
     saved = None if cfg.fresh else checkpoint.load_latest(folder / CHECKPOINTS)
     facts: dict[str, Any] = saved.facts if saved else {"step": 0, "seconds": {}, "unet_rows": 0}
     first_step: int = facts["step"]

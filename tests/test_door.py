@@ -2,13 +2,20 @@
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from src.config import RunConfig
-from src.door import door
+from src.door import CONF, door
 from src.errors import UserError
+from src.log import Log
+from src.sweep import compare_draws, read_runs, remembered
+from src.train import train
+from tests.runs import TINY
 
 
 class Task:
@@ -142,7 +149,93 @@ def test_one_bad_job_does_not_stop_a_sweep(task: Task, capsys: pytest.CaptureFix
     """Oracle: the other two jobs run, and the exit code still says 2."""
     assert door(task, ["-m", "prompt=a", "preset=smoke", "seed=1,-1,2"]) == 2
     assert [cfg.seed for cfg in task.seen] == [1, 2]
-    assert "seed=-1 is out of range" in capsys.readouterr().err
+    assert "job 1 (seed=-1) failed: seed=-1 is out of range" in capsys.readouterr().err
+    assert list(Path("outputs").iterdir()) == [Path("outputs/multirun.yaml")]  # Hydra's; no note stays
+
+
+def test_our_own_mistake_does_not_stop_a_sweep(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
+    """Oracle: the jobs around it run, its traceback and its name are shown, and the exit code is 1."""
+
+    def fail_once(cfg: RunConfig) -> float:
+        if cfg.seed == 1:
+            raise ZeroDivisionError("by zero")
+        return task(cfg)
+
+    assert door(fail_once, ["-m", "prompt=a", "preset=smoke", "seed=0,1,2"]) == 1
+    assert [cfg.seed for cfg in task.seen] == [0, 2]
+    said = capsys.readouterr().err
+    assert "Traceback" in said
+    assert "job 1 (seed=1) failed: ZeroDivisionError: by zero" in said
+
+
+def test_a_named_sweep_has_a_folder_of_its_own(task: Task) -> None:
+    """Oracle: outputs/NAME holds the runs and what Hydra leaves; the name alone makes it a sweep."""
+    assert door(task, ["prompt=a", "preset=smoke", "seed=0,1", "sweep=seeds"]) == 0
+    assert [str(Path(str(cfg.out)).parent) for cfg in task.seen] == ["outputs/seeds"] * 2
+    assert Path("outputs/seeds/multirun.yaml").exists()
+    assert not Path("outputs/multirun.yaml").exists()
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing in src may catch it."""
+
+
+def test_a_killed_sweep_repeats_nothing_and_continues_what_broke(
+    task: Task, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Oracle: of 2 x 2 runs, killed at step 5 of the third: two checkpoints untouched, one resumed at its
+    step 4, one new; all four finished, and their draws equal seed by seed.
+    """
+    command = ["-m", "prompt=a cube", "loss=nfsd,sds", "seed=0,1", "sweep=four", *TINY]
+    steps: list[int] = []
+    log_step = Log.step
+
+    def log_or_die(self: Log, step: int, *rest: Any) -> None:
+        log_step(self, step, *rest)
+        steps.append(step)
+        if len(steps) == 7 + 7 + 6:
+            raise Killed
+
+    with monkeypatch.context() as context:
+        context.setattr(Log, "step", log_or_die)
+        with pytest.raises(Killed):
+            door(train, command)
+    folder = Path("outputs/four")
+    assert "2 of 3 runs finished" in capsys.readouterr().out
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("*/checkpoints/*7.safetensors")}
+    assert len(before) == 2
+
+    assert door(train, command) == 0
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    runs = read_runs(folder)
+    assert [run.finished for run in runs] == [True] * 4
+    assert sorted(run.manifest["resumed_from_steps"] for run in runs) == [[], [], [], [4]]
+    assert [found.differ_from for found in compare_draws(runs)] == [None, None]
+    said = capsys.readouterr().out
+    assert said.count("finished at step 7") == 2
+    assert said.endswith("outputs/four/sweep.md: 4 of 4 runs finished; 0 jobs failed\n")
+    command_kept, failed = remembered(folder)
+    assert command_kept.startswith("python -m src.train -m 'prompt=a cube' loss=nfsd,sds seed=0,1 sweep=four")
+    assert failed == {}
+
+
+def test_jobs_of_other_processes_are_named_too(tmp_path: Path) -> None:
+    """Oracle: joblib's launcher for real: a good run is finished, a bad one named, and the exit code is 2."""
+    command = [sys.executable, "-m", "src.train", "-m", "prompt=a cube", "seed=0,-1", f"out={tmp_path}"]
+    done = subprocess.run(
+        [*command, *TINY, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
+        cwd=CONF.parent,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "job 1 (seed=-1) failed: seed=-1 is out of range" in done.stderr
+    assert "Error executing job" not in done.stderr
+    assert done.stdout.endswith(f"{tmp_path}/sweep.md: 1 of 1 runs finished; 1 jobs failed\n")
+    assert remembered(tmp_path)[1] == {
+        "job 1 (seed=-1)": "seed=-1 is out of range: choose a whole number from 0 up"
+    }
 
 
 @pytest.mark.parametrize(

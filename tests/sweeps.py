@@ -1,0 +1,54 @@
+"""Folders of runs as a sweep leaves them, made by hand: settings, manifest, digests, turntable."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from PIL import Image
+
+from src.config import as_dict, run_name
+from tests.runs import tiny
+
+VIEWS, SIZE = 8, 12
+
+
+def color(view: int, panel: int) -> tuple[int, int, int]:
+    """What stands in one panel of one frame of every turntable here: flat, each its own."""
+    return (30 * view, 100 * panel, 128)
+
+
+def make_run(
+    folder: Path,
+    *arguments: str,
+    prompt: str = "a red cube",
+    draws: tuple[str, ...] = ("a", "b", "c"),
+    turns: bool = True,
+    **manifest: Any,
+) -> Path:
+    """Leave a finished run of the tiny settings; `arguments` change them, `manifest` its facts."""
+    cfg = tiny(folder, "steps=3", *arguments, prompt=prompt)
+    path = folder / run_name(cfg)
+    path.mkdir(parents=True)
+    (path / "config.yaml").write_text(yaml.safe_dump(as_dict(cfg), sort_keys=False))
+    facts: Mapping[str, Any] = {
+        "finished": True,
+        "step": 3,
+        "seconds": {"render": 1.0, "unet": 2.5},
+        "unet_passes_per_sample": 2.5,
+        "opacity": 0.25,
+        "parameters_sha256": "f00d",
+    }
+    (path / "manifest.json").write_text(json.dumps({**facts, **manifest}))
+    rows = [json.dumps({"step": step, "draws": digest}) + "\n" for step, digest in enumerate(draws)]
+    (path / "metrics.jsonl").write_text("".join(rows))
+    if turns:
+        frames = []
+        for view in range(VIEWS):
+            frame = Image.new("RGB", (3 * SIZE, SIZE))
+            for panel in range(3):
+                frame.paste(color(view, panel), (panel * SIZE, 0, (panel + 1) * SIZE, SIZE))
+            frames.append(frame)
+        frames[0].save(path / "turntable.webp", save_all=True, append_images=frames[1:], lossless=True)
+    return path
