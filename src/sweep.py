@@ -65,13 +65,18 @@ class Draws(NamedTuple):
     differ_from: int | None  # the first step in which they do not agree
     digest: str  # of the first run's steps
 
+    @property
+    def agree(self) -> bool:
+        """Whether there was something to compare, and it agreed."""
+        return self.runs > 1 and self.steps > 0 and self.differ_from is None
+
     def sentence(self) -> str:
         """The finding in words."""
         if self.runs == 1:
             return f"seed {self.seed}: one run, nothing to compare"
         if not self.steps:
             return f"seed {self.seed}: {self.runs} runs, not all of which have steps to compare"
-        if self.differ_from is None:
+        if self.agree:
             return (
                 f"seed {self.seed}: {self.runs} runs drew the same random numbers in each of {self.steps} "
                 f"steps (digest {self.digest})"
