@@ -24,6 +24,7 @@ from src.errors import UserError
 # Commas, brackets, quotes and equals signs in these are the user's own and no grammar of Hydra's.
 TEXTS = ("prompt", "prompts.negative", "out", "prior.path", "prior.small_autoencoder")
 KINDS = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
+LAUNCHERS = {name: f"hydra-{name}-launcher" for name in ("joblib", "submitit", "ray")}
 SEE_HELP = "--help lists every setting"
 
 
@@ -36,7 +37,7 @@ def prepare(arguments: list[str], conf: Path) -> list[str]:
     overrides = _overrides(arguments)
     flags = [argument for argument in arguments if argument not in overrides]
     for override in overrides:
-        if override[0] in "+~":
+        if override[0] in "+~" and not override.startswith("+hydra."):  # launchers leave some to be added
             raise UserError(
                 f"{override}: settings are neither added nor removed here; write name=value, and {SEE_HELP}"
             )
@@ -126,6 +127,8 @@ def explain(error: Exception, keys: list[str]) -> str | None:
     if isinstance(error, MissingConfigException):
         group, _, option = (error.missing_cfg_file or "").rpartition("/")
         options = ", ".join(error.options or [])
+        if group == "hydra/launcher" and (package := LAUNCHERS.get(option.partition("_")[0])):
+            return f"{group}={option} is not installed: pip install {package}, or choose one of {options}"
         return f"{group}={option} does not exist: choose {group}= one of {options}"
     if isinstance(error, OverrideParseException):
         return f"{error.override} cannot be read as name=value: quote the value within the shell's quotes"

@@ -121,6 +121,10 @@ def door(task: Callable[[RunConfig], float], arguments: list[str]) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, and leaves the wording to us
     try:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(job)()
+    except Exception as error:
+        if explain(error) is not None:
+            folder = None  # it could not be composed: no job has run
+        raise
     finally:  # also after a signal, or a worker that the system killed
         if failures is not None:
             failed += failures.collect()

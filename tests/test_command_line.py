@@ -102,6 +102,12 @@ def test_a_sweep_with_a_name_or_an_out_has_a_folder(arguments: list[str], folder
     assert command_line.is_sweep(prepared) == ("out=x" not in arguments or "prompts=gallery" in arguments)
 
 
+def test_launchers_settings_may_be_added() -> None:
+    """Oracle: what Ray's launcher needs for a GPU a job arrives unchanged; nothing else may be added."""
+    added = "+hydra.launcher.ray.remote.num_gpus=1"
+    assert added in command_line.prepare(["-m", "prompt=a", added], CONF)
+
+
 def test_what_is_swept_names_a_job() -> None:
     """Oracle: the settings with several values, prompts with commas and lists by name included."""
     arguments = ["-m", "prompts=paper_fig6", "loss=nfsd,sds", "seed=range(0,3)", "steps=3", "preset=smoke"]

@@ -107,6 +107,8 @@ def test_help_lists_every_setting(task: Task, capsys: pytest.CaptureFixture[str]
         ("loss=vsdd", "loss=vsdd does not exist: choose loss= one of csd, nfsd, sds, sjc"),
         ("prior=foo", "prior=foo does not exist: choose prior= one of gaussian, sd21, toybox"),
         ("preset=foo", "preset=foo does not exist"),
+        ("hydra/launcher=foo", "hydra/launcher=foo does not exist: choose hydra/launcher= one of basic"),
+        ("hydra/launcher=ray", "hydra/launcher=ray is not installed: pip install hydra-ray-launcher, or"),
         ("experiment=foo", "experiment=foo does not exist"),
         ("steps=-5", "steps=-5 is out of range"),
         ("steps=2.5", "steps=2.5 is of the wrong kind: give a whole number"),
@@ -174,6 +176,17 @@ def test_a_named_sweep_has_a_folder_of_its_own(task: Task) -> None:
     assert [str(Path(str(cfg.out)).parent) for cfg in task.seen] == ["outputs/seeds"] * 2
     assert Path("outputs/seeds/multirun.yaml").exists()
     assert not Path("outputs/multirun.yaml").exists()
+
+
+def test_a_slip_leaves_a_sweep_as_it_was(task: Task) -> None:
+    """Oracle: what is remembered of it, and that a sweep that never began leaves nothing to remember."""
+    arguments = ["prompt=a", "preset=smoke", "seed=0,1", "sweep=seeds"]
+    assert door(task, [*arguments, "loss=sdss"]) == 2
+    assert not list(Path("outputs/seeds").glob("sweep.*"))
+    assert door(task, arguments) == 0
+    before = Path("outputs/seeds/sweep.json").read_text()
+    assert door(task, [*arguments, "stpes=3"]) == 2
+    assert Path("outputs/seeds/sweep.json").read_text() == before
 
 
 class Killed(BaseException):

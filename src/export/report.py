@@ -108,6 +108,7 @@ def page(
         rows=rows,
         widest=max(len(cell) for cell in grid.cells.values()),
         table=table,
+        numeric=["" if any(isinstance(v, str) for v in column.values) else "number" for column in table],
         texts=list(zip(*(column.texts() for column in table), strict=True)),
     )
 
