@@ -70,13 +70,16 @@ def test_every_job_has_a_gpu_of_its_own(tmp_path: Path, two_gpus: None) -> None:
 def test_a_gpu_is_known_by_the_drivers_number(
     tmp_path: Path, two_gpus: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Oracle: of two processes that see GPUs 4, 5 and 5, 6, the second takes 6, its own number 1."""
+    """Oracle: of two processes that see GPUs 5, 4 and 6, 5, each takes the first it sees: 5 and 6."""
     first, second = unnamed(tmp_path), unnamed(tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,4")
     with own_gpu(first):
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,6")
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "6,5")
         with own_gpu(second):
-            assert (first.device, second.device) == ("cuda:0", "cuda:1")
+            assert (first.device, second.device) == ("cuda:0", "cuda:0")
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,6")
+        with own_gpu(second := unnamed(tmp_path)):
+            assert second.device == "cuda:1"
 
 
 def test_a_killed_job_gives_its_gpu_back(tmp_path: Path, two_gpus: None) -> None:

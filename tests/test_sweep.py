@@ -40,6 +40,13 @@ def test_only_what_differs_is_told(grid: Path) -> None:
     ]
 
 
+def test_what_computes_or_shows_a_run_does_not_tell_it_apart(tmp_path: Path) -> None:
+    """Oracle: by hand: backend, threads and sizes of pictures are no differences; the steps are one."""
+    make_run(tmp_path, "render.backend=auto", "threads=2", "video.size=16", "seed=1", turns=False)
+    make_run(tmp_path, "render.backend=torch", "steps=5", turns=False)
+    assert sweep.differing(sweep.read_runs(tmp_path)) == ["seed", "steps"]
+
+
 def test_what_follows_from_others_decides_nothing(grid: Path) -> None:
     """Oracle: NFSD's own settings follow from the loss, and the loss from them where they are given."""
     runs = sweep.read_runs(grid)
