@@ -136,12 +136,12 @@ def door(task: Callable[[RunConfig], float], arguments: list[str]) -> int:
 
 
 def _conclude(folder: Path, arguments: list[str], failed: list[Failure]) -> None:
-    command = shlex.join(["python", "-m", "src.train", *arguments])
-    sweep.remember(folder, command, {failure.job: failure.why for failure in failed})
     try:
         runs = sweep.read_runs(folder)
     except UserError:
         return  # no job got as far as a folder: each has said why
+    command = shlex.join(["python", "-m", "src.train", *arguments])
+    sweep.remember(folder, command, {failure.job: failure.why for failure in failed})
     path = sweep.write_table(folder, runs)
     finished = sum(run.finished for run in runs)
     print(f"{path}: {finished} of {len(runs)} runs finished; {len(failed)} jobs failed", flush=True)

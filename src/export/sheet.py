@@ -16,7 +16,7 @@ FLOW = 3  # runs beside each other where there is no grid
 
 def sheet(runs: Sequence[Run], grid: Grid, sides: Sequence[Sequence[Image.Image]]) -> Image.Image:
     """Draw all runs; `sides` holds each one's pictures, none for a run that has no turntable yet."""
-    if grid.columns is None:  # one cell, broken into lines
+    if grid.is_flow:  # one cell, broken into lines
         every = [index for cell in grid.cells.values() for index in cell]
         lines = [[[index] for index in every[i : i + FLOW]] for i in range(0, len(every), FLOW)]
         heads, names = [""] * min(FLOW, len(every)), [""] * len(lines)

@@ -5,15 +5,16 @@ by one clock, so that all objects always show the same side, and any side can be
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from io import BytesIO
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from PIL import Image, ImageSequence
 
 from src.errors import UserError
 from src.sweep import Run, Value, differing, independent
 
+T = TypeVar("T")
 PANELS = ("colour", "depth", "opacity")  # of turntable.webp, from the left
 FRAMES, SIZE = 48, 160  # at most, of a strip: 18 runs then stay far below 25 MB
 
@@ -27,6 +28,11 @@ class Grid(NamedTuple):
     column_values: list[Value]
     cells: dict[tuple[Value, Value], list[int]]
     within: list[str]
+
+    @property
+    def is_flow(self) -> bool:
+        """Whether there are no axes: one cell, whose runs follow each other."""
+        return self.rows is None and self.columns is None
 
 
 def arrange(runs: Sequence[Run], rows: str | None, columns: str | None) -> Grid:
@@ -69,9 +75,8 @@ def spoken_value(name: str | None, value: Value) -> str:
 
 
 def views_of(run: Run) -> int:
-    """How many views its turntable has; 0 if there is none yet."""
-    path = run.folder / "turntable.webp"
-    return len(read_turn(run)) if path.is_file() else 0
+    """How many views a run's turntable has; 0 if there is none yet.  Raises UserError as `read_turn` does."""
+    return _read(run, lambda turntable: getattr(turntable, "n_frames", 1)) or 0
 
 
 def read_turn(run: Run) -> list[Image.Image]:
@@ -79,19 +84,21 @@ def read_turn(run: Run) -> list[Image.Image]:
 
     Raises UserError if the file cannot be read.
     """
+    return _read(run, lambda turntable: [f.convert("RGB") for f in ImageSequence.Iterator(turntable)]) or []
+
+
+def _read(run: Run, what: Callable[[Image.Image], T]) -> T | None:
     path = run.folder / "turntable.webp"
     if not path.is_file():
-        return []
+        return None
+    anew = f"write it anew with python -m src.export.video run={run.folder}"
     try:
         with Image.open(path) as turntable:
-            frames = [frame.convert("RGB") for frame in ImageSequence.Iterator(turntable)]
+            if turntable.width != len(PANELS) * turntable.height:
+                raise UserError(f"{path} does not hold {', '.join(PANELS)} side by side: {anew}")
+            return what(turntable)
     except OSError as error:
-        raise UserError(
-            f"{path} cannot be read: write it anew with src.export.video run={run.folder}"
-        ) from error
-    if frames[0].width != len(PANELS) * frames[0].height:
-        raise UserError(f"{path} does not hold {', '.join(PANELS)} side by side: write it anew")
-    return frames
+        raise UserError(f"{path} cannot be read: {anew}") from error
 
 
 def panel(frame: Image.Image, name: str) -> Image.Image:

@@ -130,6 +130,20 @@ def test_no_text_becomes_markup(page: Page) -> None:
     assert any(" ".join(PROMPT.split()) in text for _, text in page.texts)
 
 
+def test_one_axis_has_its_headings(tmp_path: Path) -> None:
+    """Oracle: seeds down, named at the side; unnamed they follow each other and are named below."""
+    for seed in ("0", "1"):
+        make_run(tmp_path, f"seed={seed}")
+    for rows, tag in (("seed", "side"), (None, "caption")):
+        report(tmp_path, rows)
+        page = Page((tmp_path / "index.html").read_text(encoding="utf-8"))
+        assert len(page.all("span", class_=tag)) == 2
+        assert [text for kind, text in page.texts if "seed" in text and kind == "span"] == [
+            "seed 0",
+            "seed 1",
+        ]
+
+
 def test_draws_that_differ_are_marked(tmp_path: Path) -> None:
     """Oracle: one seed, two last steps that do not agree."""
     for loss, last in (("nfsd", "c"), ("sds", "d")):

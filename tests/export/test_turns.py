@@ -59,7 +59,11 @@ def test_one_setting_makes_no_grid(runs: list[Run]) -> None:
     grid = arrange(some, None, None)
     assert (grid.rows, grid.columns, grid.within) == (None, None, ["loss"])
     assert [spoken(some[i], grid.within) for i in grid.cells[None, None]] == ["nfsd", "sds"]
+    assert grid.is_flow
     assert arrange(some[:1], None, None).cells == {(None, None): [0]}
+    down = arrange(some, "loss", None)
+    assert (down.rows, down.columns, down.row_values, down.within) == ("loss", None, ["nfsd", "sds"], [])
+    assert not down.is_flow
 
 
 @pytest.mark.parametrize(
@@ -113,7 +117,7 @@ def test_a_turntable_that_is_none_is_named(tmp_path: Path) -> None:
     path = make_run(tmp_path, turns=False) / "turntable.webp"
     (run,) = read_runs(tmp_path)
     path.write_bytes(b"RIFF")
-    with pytest.raises(UserError, match=r"turntable\.webp cannot be read: write it anew with src"):
+    with pytest.raises(UserError, match=r"turntable\.webp cannot be read: write it anew with python"):
         read_turn(run)
     Image.new("RGB", (24, 12)).save(path)
     with pytest.raises(UserError, match="does not hold colour, depth, opacity side by side"):
