@@ -27,6 +27,7 @@ from src.config import LOSSES, RunConfig, run_name
 from src.errors import UserError
 from src.guidance.losses import DistillationLoss
 from src.jobs import Failure, Failures, own_gpu
+from src.sweep_table import write_table
 
 P = ParamSpec("P")
 CONF = Path(__file__).parent.parent / "conf"
@@ -142,7 +143,7 @@ def _conclude(folder: Path, arguments: list[str], failed: list[Failure]) -> None
         return  # no job got as far as a folder: each has said why
     command = shlex.join(["python", "-m", "src.train", *arguments])
     sweep.remember(folder, command, {failure.job: failure.why for failure in failed})
-    path = sweep.write_table(folder, runs)
+    path = write_table(folder, runs)
     finished = sum(run.finished for run in runs)
     print(f"{path}: {finished} of {len(runs)} runs finished; {len(failed)} jobs failed", flush=True)
 

@@ -1,16 +1,12 @@
-"""What a folder of runs says about itself: settings that differ, cost, figures, and that draws agree.
+"""A folder of runs, read back: the settings in which they differ, and that equal seeds drew equally.
 
-A sweep's folder holds one folder a run and, once `src.train` or `src.export.report` has looked at them,
-
-sweep.csv (everything)  sweep.md (to read)  sweep.json (the command, and the jobs that failed)
+sweep.json keeps the command that last worked on it, and the jobs that failed.
 """
 
-import csv
 import hashlib
-import io
 import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,8 +16,6 @@ import yaml
 from src.checkpoint import write_atomically
 from src.config import NOT_IDENTITY
 from src.errors import UserError
-from src.evaluation.figures import FIGURES, flags_of, value_of
-from src.evaluation.report import MAIN
 from src.run_folder import leaves, read_manifest
 
 Value = str | int | float | bool | None
@@ -41,19 +35,6 @@ class Run:
     def finished(self) -> bool:
         """Whether it has all the steps that it was last asked for."""
         return self.manifest.get("finished") is True
-
-
-class Column(NamedTuple):
-    """One column of the table: a value for each run, None where there is none."""
-
-    title: str
-    values: Sequence[Value]
-    write: Callable[[Any], str] = str
-    to_read: bool = True  # False: only in sweep.csv
-
-    def texts(self) -> list[str]:
-        """The values as people read them."""
-        return ["–" if value is None else self.write(value) for value in self.values]
 
 
 class Draws(NamedTuple):
@@ -128,38 +109,8 @@ def compare_draws(runs: Sequence[Run]) -> list[Draws]:
     for seed, some in by_seed.items():
         steps = min(len(run.draws) for run in some)
         differ = (step for step in range(steps) if len({run.draws[step] for run in some}) > 1)
-        found.append(Draws(seed, len(some), steps, next(differ, None), _digest(some[0].draws[:steps])))
+        found.append(Draws(seed, len(some), steps, next(differ, None), digest(some[0].draws[:steps])))
     return sorted(found, key=lambda one: str(one.seed).zfill(20))
-
-
-def table(runs: Sequence[Run]) -> list[Column]:
-    """The columns of a sweep's table: settings that differ, what a run cost, what evaluation found."""
-    columns = [Column(name, [run.settings.get(name) for run in runs]) for name in differing(runs)]
-    steps = [run.manifest.get("step", len(run.draws)) for run in runs]
-    seconds = [sum(run.manifest["seconds"].values()) if "seconds" in run.manifest else None for run in runs]
-    passes = [run.manifest.get("unet_passes_per_sample") for run in runs]
-    samples = [step * run.settings["batch_size"] for step, run in zip(steps, runs, strict=True)]
-    unet = [None if one is None else round(one * of) for one, of in zip(passes, samples, strict=True)]
-    columns += [
-        Column("state", [_state(run) for run in runs]),
-        Column("steps done", steps),
-        Column("seconds", seconds, "{:.0f}".format),
-        Column("UNet passes", unet),
-        Column("UNet passes a sample", passes, "{:.2f}".format),
-        Column("opacity", [run.manifest.get("opacity") for run in runs], "{:.2f}".format),
-    ]
-    for figure in FIGURES:
-        values = [value_of(run.evaluation, figure.key) if run.evaluation else None for run in runs]
-        if any(value is not None for value in values):
-            columns.append(Column(figure.title, values, figure.write_with_unit, figure.key in MAIN))
-    if any(run.evaluation for run in runs):
-        flags = [", ".join(flags_of(run.evaluation)) or "none" if run.evaluation else None for run in runs]
-        columns.append(Column("failures", flags))
-    return [
-        *columns,
-        Column("draws", [_digest(run.draws) for run in runs], to_read=False),
-        Column("run", [run.folder.name for run in runs]),
-    ]
 
 
 def remember(folder: Path, command: str, failed: Mapping[str, str]) -> None:
@@ -175,31 +126,6 @@ def remembered(folder: Path) -> tuple[str, dict[str, str]]:
         return str(facts["command"]), dict(facts["failed"])
     except (OSError, ValueError, KeyError, TypeError):
         return "", {}
-
-
-def write_table(folder: Path, runs: Sequence[Run]) -> Path:
-    """Write sweep.csv and sweep.md into a sweep's folder; returns the latter's path."""
-    columns = table(runs)
-    lines = io.StringIO()
-    writer = csv.writer(lines, lineterminator="\n")
-    writer.writerow(column.title for column in columns)
-    writer.writerows(zip(*(column.values for column in columns), strict=True))
-    write_atomically(folder / "sweep.csv", lines.getvalue().encode())
-
-    command, failed = remembered(folder)
-    read = [column for column in columns if column.to_read]
-    rows = [[column.title for column in read], ["---"] * len(read)]
-    rows += [list(row) for row in zip(*(column.texts() for column in read), strict=True)]
-    text = [f"# {folder.resolve().name}"]
-    if command:
-        text.append(f"`{command}`")
-    text.append("\n".join(f"| {' | '.join(_cell(text) for text in row)} |" for row in rows))
-    text.append("\n".join(f"- {draws.sentence()}" for draws in compare_draws(runs)))
-    if failed:
-        text.append("Failed:\n\n" + "\n".join(f"- {job}: {why}" for job, why in failed.items()))
-    path = folder / "sweep.md"
-    write_atomically(path, ("\n\n".join(text) + "\n").encode())
-    return path
 
 
 def _read(folder: Path) -> Run:
@@ -239,15 +165,6 @@ def _evaluation(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any] | N
     return found if current else None
 
 
-def _state(run: Run) -> str:
-    if run.finished:
-        return "finished"
-    return f"step {run.manifest.get('step', len(run.draws))} of {run.settings['steps']}"
-
-
-def _digest(draws: Sequence[str]) -> str:
+def digest(draws: Sequence[str]) -> str:
+    """A short name for what a run drew: equal for equal draws."""
     return hashlib.blake2b(" ".join(draws).encode(), digest_size=6).hexdigest()
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")

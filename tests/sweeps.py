@@ -52,3 +52,17 @@ def make_run(
             frames.append(frame)
         frames[0].save(path / "turntable.webp", save_all=True, append_images=frames[1:], lossless=True)
     return path
+
+
+def grid_of(folder: Path) -> Path:
+    """Two losses, two scales, two seeds; SDS at 100, seed 1, is missing and NFSD at 7.5, seed 1, stopped."""
+    for loss in ("nfsd", "sds"):
+        for scale in ("7.5", "100"):
+            for seed in ("0", "1"):
+                if (loss, scale, seed) != ("sds", "100", "1"):
+                    stopped = (loss, scale, seed) == ("nfsd", "7.5", "1")
+                    arguments = (f"loss={loss}", f"loss.guidance_scale={scale}", f"seed={seed}")
+                    facts = {"finished": False, "step": 2} if stopped else {}
+                    draws = ("a", "b") if stopped else (f"a{seed}", "b", "c")
+                    make_run(folder, *arguments, draws=draws, **facts)
+    return folder

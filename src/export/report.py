@@ -34,6 +34,8 @@ from src.export.turns import (
     views_of,
 )
 from src.sweep import Run, independent
+from src.sweep_table import table as table_of
+from src.sweep_table import write_table
 from src.toybox.arguments import parse
 
 TEMPLATE = Path(__file__).with_name("report.html")
@@ -62,7 +64,7 @@ def report(folder: Path, rows: str | None = None, columns: str | None = None) ->
         turn = read_turn(run)
         strips.append({name: _data(strip(turn, name, frames)) for name in PANELS} if turn else {})
         sides.append([panel(turn[i * len(turn) // SIDES], PANELS[0]) for i in range(SIDES)] if turn else [])
-    table = sweep.write_table(folder, runs)
+    table = write_table(folder, runs)
     html = page(folder, runs, grid, strips, frames)
     write_atomically(folder / "index.html", html.encode())
     picture = BytesIO()
@@ -92,7 +94,7 @@ def page(
         }
         for row in grid.row_values
     ]
-    table = [column for column in sweep.table(runs) if column.to_read]
+    table = [column for column in table_of(runs) if column.to_read]
     command, failed = sweep.remembered(folder)
     finished = sum(run.finished for run in runs)
     return _template().render(

@@ -13,6 +13,7 @@ from PIL import Image
 from src import sweep
 from src.export.report import main, report
 from src.export.sheet import SIDES, TILE
+from src.sweep_table import table
 from tests.sweeps import SIZE, VIEWS, color, make_run
 
 PROMPT = 'a "red" <b>cube</b> & </script><script>alert(1)</script>'
@@ -101,7 +102,7 @@ def test_runs_stand_in_rows_and_columns(page: Page) -> None:
 
 def test_only_settings_that_differ_are_in_the_table(folder: Path, page: Page) -> None:
     """Oracle: the sweep's own table; the prompt, the same everywhere, is no column."""
-    columns = [column for column in sweep.table(sweep.read_runs(folder)) if column.to_read]
+    columns = [column for column in table(sweep.read_runs(folder)) if column.to_read]
     titles = [column.title for column in columns]
     assert "prompt" not in titles
     assert [text for tag, text in page.texts if tag == "button" and text in titles] == titles
