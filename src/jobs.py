@@ -46,7 +46,7 @@ class Failures:
     def below(cls, folder: Path, swept: Sequence[str]) -> "Failures":
         """Make a place for notes; raises OSError where the folder cannot be written."""
         folder.mkdir(parents=True, exist_ok=True)
-        return cls(Path(tempfile.mkdtemp(prefix=".failures-", dir=folder)), tuple(swept))
+        return cls(Path(tempfile.mkdtemp(prefix=".failures-", dir=folder.resolve())), tuple(swept))
 
     def note(self, number: int, overrides: Sequence[str], error: Exception, sentence: str | None) -> None:
         """Say and write down that a job failed; without a sentence, the error is ours and is shown whole."""

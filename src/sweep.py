@@ -65,16 +65,13 @@ class Draws(NamedTuple):
         return f"seed {self.seed}: the draws of {self.runs} runs differ from step {self.differ_from} on"
 
 
-def read_runs(folder: Path, setting: str = "sweep") -> list[Run]:
-    """Read every run below a folder, in the order of their names.
-
-    Raises UserError, with the setting that named the folder, if it is none or holds no run.
-    """
+def read_runs(folder: Path) -> list[Run]:
+    """Read every run below a folder, in the order of their names; UserError if there is none."""
     if not folder.is_dir():
-        raise UserError(f"{setting}={folder} is no folder: name a sweep's, as in {setting}=outputs/NAME")
+        raise UserError(f"sweep={folder} is no folder: name a sweep's, as in sweep=outputs/NAME")
     runs = [_read(path.parent) for path in sorted(folder.glob("*/config.yaml"))]
     if not runs:
-        raise UserError(f"{setting}={folder} holds no run: name the folder that holds the runs' folders")
+        raise UserError(f"sweep={folder} holds no run: name the folder that holds the runs' folders")
     return runs
 
 
