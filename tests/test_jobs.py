@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from src.config import RunConfig
 from src.errors import UserError
 from src.jobs import Failure, Failures, own_gpu
-from tests.runs import tiny
+from tests.sweeps import composed
 
 OVERRIDES = ["prompt=a", "loss=sds", "seed=-1", "preset=smoke"]
 
@@ -22,8 +23,9 @@ def two_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
 
-def unnamed(tmp_path: Path) -> RunConfig:
-    return tiny(tmp_path, "device=null")
+def unnamed() -> RunConfig:
+    """Settings that name no device."""
+    return replace(composed((), "a red cube"), device=None)
 
 
 def test_failures_are_named_by_what_was_swept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,7 +49,7 @@ def test_failures_are_named_by_what_was_swept(tmp_path: Path, capsys: pytest.Cap
 
 def test_every_job_has_a_gpu_of_its_own(tmp_path: Path, two_gpus: None) -> None:
     """Oracle: two jobs on two GPUs; a third waits until one is free and takes that one."""
-    first, second, third = (unnamed(tmp_path) for _ in range(3))
+    first, second, third = (unnamed() for _ in range(3))
     waited: list[float] = []
     with own_gpu(first):
         other = own_gpu(second)
@@ -62,7 +64,7 @@ def test_every_job_has_a_gpu_of_its_own(tmp_path: Path, two_gpus: None) -> None:
         with own_gpu(third, wait):
             assert [cfg.device for cfg in (first, second, third)] == ["cuda:0", "cuda:1", "cuda:1"]
     assert len(waited) == 2
-    again = unnamed(tmp_path)
+    again = unnamed()
     with own_gpu(again):
         assert again.device == "cuda:0"
 
@@ -71,20 +73,20 @@ def test_a_gpu_is_known_by_the_drivers_number(
     tmp_path: Path, two_gpus: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Oracle: of two processes that see GPUs 5, 4 and 6, 5, each takes the first it sees: 5 and 6."""
-    first, second = unnamed(tmp_path), unnamed(tmp_path)
+    first, second = unnamed(), unnamed()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,4")
     with own_gpu(first):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "6,5")
         with own_gpu(second):
             assert (first.device, second.device) == ("cuda:0", "cuda:0")
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,6")
-        with own_gpu(second := unnamed(tmp_path)):
+        with own_gpu(second := unnamed()):
             assert second.device == "cuda:1"
 
 
 def test_a_killed_job_gives_its_gpu_back(tmp_path: Path, two_gpus: None) -> None:
     """Oracle: a process that holds GPU 0's lock, before and after kill -9."""
-    with own_gpu(unnamed(tmp_path)):
+    with own_gpu(unnamed()):
         (lock,) = tmp_path.glob("*gpu-0.lock")
     hold = f"import fcntl; f = open({str(lock)!r}); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); input()"
     with subprocess.Popen(
@@ -92,7 +94,7 @@ def test_a_killed_job_gives_its_gpu_back(tmp_path: Path, two_gpus: None) -> None
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        while_held, afterwards = unnamed(tmp_path), unnamed(tmp_path)
+        while_held, afterwards = unnamed(), unnamed()
         with own_gpu(while_held):
             assert while_held.device == "cuda:1"
         process.kill()
@@ -107,7 +109,7 @@ def test_what_is_decided_stays(
     """Oracle: no GPU, one that a launcher chose, or a device that the user named: nothing changes."""
     monkeypatch.setattr("torch.cuda.device_count", lambda: count)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "locks"))
-    cfg = unnamed(tmp_path)
+    cfg = unnamed()
     cfg.device = named
     with own_gpu(cfg):
         assert cfg.device == named
