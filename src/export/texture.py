@@ -55,7 +55,8 @@ def seen_from_outside(model: Model, depth: float) -> Color:
         pairs = torch.from_numpy(np.stack([points, normals], 1)).to(device)
         for place, normal in (pair.unbind(1) for pair in pairs.split(POINTS)):
             line = place[:, None] - along[:, None] * normal[:, None]
-            density, shade = model.field(line.view(-1, 3))
+            # The field knows nothing beyond its cube.
+            density, shade = model.field(line.clamp(-model.field.radius, model.field.radius).view(-1, 3))
             weights = composite_weights(density.view(-1, LOOKS), length)[..., None]
             found.append((weights * shade.view(-1, LOOKS, 3)).sum(1) / weights.sum(1))
         return torch.cat(found).cpu().numpy()
