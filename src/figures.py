@@ -12,7 +12,7 @@ from src.errors import UserError
 
 
 def color_frames(run: Path) -> tuple[list[Image.Image], int]:
-    """The colour panels (square, the first of several) of a run's turntable.webp, and a frame's duration in ms."""
+    """The colour panels (the first squares) of a run's turntable.webp, and a frame's duration in ms."""
     path = run / "turntable.webp"
     if not path.is_file():
         raise UserError(f"{path} is missing: name finished runs' folders, as in outputs/NAME")

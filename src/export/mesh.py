@@ -100,17 +100,18 @@ def write(mesh: "Trimesh", path: Path) -> None:
     mesh.vertex_normals = normals
     path.parent.mkdir(parents=True, exist_ok=True)
     if ending == ".obj":
+        name = path.stem.replace(" ", "_")  # readers of OBJ end a name at a blank
         if textured:
             white, black = [255, 255, 255, 255], [0, 0, 0, 255]
             image = mesh.visual.material.image
             mesh.visual.material = SimpleMaterial(
-                image=image, diffuse=white, ambient=white, specular=black, name=path.stem
+                image=image, diffuse=white, ambient=white, specular=black, name=name
             )
         text, files = export_obj(
-            mesh, include_normals=True, return_texture=True, mtl_name=f"{path.stem}.mtl", header=None
+            mesh, include_normals=True, return_texture=True, mtl_name=f"{name}.mtl", header=None
         )
-        for name, content in files.items():
-            write_atomically(path.with_name(name), content)
+        for file, content in files.items():
+            write_atomically(path.with_name(file), content)
         write_atomically(path, text.encode())
     elif ending == ".glb":
         if textured:

@@ -57,8 +57,9 @@ def seen_from_outside(model: Model, depth: float) -> Color:
             line = place[:, None] - along[:, None] * normal[:, None]
             # The field knows nothing beyond its cube.
             density, shade = model.field(line.clamp(-model.field.radius, model.field.radius).view(-1, 3))
-            weights = composite_weights(density.view(-1, LOOKS), length)[..., None]
-            found.append((weights * shade.view(-1, LOOKS, 3)).sum(1) / weights.sum(1))
+            weights = composite_weights(density.view(len(place), LOOKS), length.expand(len(place), -1))
+            seen = torch.einsum("pl,plc->pc", weights, shade.view(len(place), LOOKS, 3))
+            found.append(seen / weights.sum(1, keepdim=True))
         return torch.cat(found).cpu().numpy()
 
     return color
@@ -136,7 +137,7 @@ def bake(mesh: Trimesh, unwrapped: Unwrapped, size: int, color: Color) -> UInt8[
 def _barycentric(
     corners: Float[np.ndarray, "P 3 2"], places: Float[np.ndarray, "P 2"]
 ) -> Float[np.ndarray, "P 3"]:
-    """Weights that make the places of the corners; nan for triangles without an area."""
+    """Weights that make the places of the corners; not finite for triangles without an area."""
     a, b, c = corners.transpose(1, 0, 2)
 
     def cross(u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -145,4 +146,4 @@ def _barycentric(
     with np.errstate(invalid="ignore", divide="ignore"):
         second = cross(places - a, c - a) / cross(b - a, c - a)
         third = cross(b - a, places - a) / cross(b - a, c - a)
-    return np.stack([1 - second - third, second, third], 1)
+        return np.stack([1 - second - third, second, third], 1)
