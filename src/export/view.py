@@ -131,7 +131,7 @@ class Viewer:
 
     def close(self) -> None:
         """Stop serving."""
-        for eye in self._eyes.values():
+        for eye in list(self._eyes.values()):
             eye.close()
         self.server.stop()
 
@@ -144,7 +144,8 @@ class Eye:
         self._viewer, self._client, self._closed = viewer, client, False
         client.camera.on_update(lambda _: self.moved())
         self.changed.set()
-        threading.Thread(target=self._work, daemon=True).start()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
 
     def moved(self) -> None:
         """Draw anew, and keep to an orbit: the object stays in the middle."""
@@ -153,13 +154,13 @@ class Eye:
         self.changed.set()
 
     def close(self) -> None:
-        """Stop drawing."""
+        """Stop drawing, once the picture at hand is done."""
         self._closed = True
         self.changed.set()
+        self._thread.join()
 
     def _work(self) -> None:
-        while not self._closed:
-            self.changed.wait()
+        while self.changed.wait() and not self._closed:
             self.changed.clear()
             for height in self._viewer.heights:
                 began = time.perf_counter()
@@ -197,9 +198,12 @@ def main(arguments: list[str]) -> int:
     """Serve a run until Ctrl-C; exit code 2 after one sentence about what the user can put right."""
     viewer = Viewer(parse(ViewConfig, arguments))
     print(f"http://127.0.0.1:{viewer.server.get_port()} shows {viewer.folder}; Ctrl-C ends", flush=True)
-    while True:
-        time.sleep(POLL_SECONDS)
-        viewer.poll()
+    try:
+        while True:
+            time.sleep(POLL_SECONDS)
+            viewer.poll()
+    finally:
+        viewer.close()
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from tests.scene.solids import everywhere
 CPU = torch.device("cpu")
 SIGHT = [
     "field.radius=0.6",
+    "occupancy.resolution=16",
     "video.distance=1.45",
     "video.fov_degrees=45",
     "video.views=4",
@@ -54,17 +55,18 @@ def mug(**changes: float) -> Model:
 
 
 def ball_run(folder: Path, *steps: int, density: float = 400.0) -> RunConfig:
-    """A run's folder with checkpoints of a ball: with nothing learnt, a field is its initial blob.
+    """A run's folder with checkpoints of a ball of radius 0.3: a field without weights is its initial blob.
 
-    Its radius is 0.3; at the last step it is of full density, at the others of half as much.
+    It is many-coloured at the last step and grey at the others.
     """
     cfg = tiny(folder, *SIGHT, "field.blob_radius=0.3", f"field.blob_density={density}")
     for step in steps:
         model = build(cfg, CPU)
         torch.nn.init.zeros_(model.field.density_out)
-        if step != steps[-1]:
-            torch.nn.init.zeros_(model.field.color_out)  # grey
-        model.occupancy.update(model.field, Streams(0, 0)("occupancy"), 0)
+        if step == steps[-1]:
+            torch.nn.init.uniform_(model.field.encoding.table, -2, 2, torch.Generator().manual_seed(0))
+        for i in range(4):
+            model.occupancy.update(model.field, Streams(0, i)("occupancy"), 0)
         facts = {"step": step, "config": as_dict(cfg)}
         checkpoint.save(folder / CHECKPOINTS, Checkpoint(_tensors(model), facts))
     return cfg
