@@ -7,12 +7,13 @@ whose outlines agree best with the rendered silhouettes.
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from scipy import ndimage
 from skimage.measure import marching_cubes
 from torch import Tensor
 from torch.nn import functional
 from trimesh import Trimesh
+from trimesh.graph import connected_component_labels
 
 from src.errors import UserError
 from src.evaluation.failures import EMPTY, FLOATERS
@@ -78,7 +79,7 @@ def best_level(peak: Float[Tensor, "*pixels"], inside: Bool[Tensor, "*pixels"]) 
 
 
 def extract(model: Model, views: Views, resolution: int, faces: int) -> Trimesh:
-    """The closed surface that the views show, in world units, of at most `faces` triangles (0: of all).
+    """The surface that the views show, in world units, of at most `faces` triangles (0: of all).
 
     Raises UserError where they show none.
     """
@@ -99,22 +100,22 @@ def extract(model: Model, views: Views, resolution: int, faces: int) -> Trimesh:
     return mesh
 
 
-def closed(volume: Float[Tensor, "n n n"], level: float, radius: float) -> Trimesh:
+def closed(values: Float[Tensor, "n n n"], level: float, radius: float) -> Trimesh:
     """Marching cubes (Lorensen & Cline 1987) of a volume over the cube, without crumbs and cavities.
 
-    Kept is every piece with at least FLOATERS of the largest one's volume.  The walls of cavities, which
-    nobody sees, have negative ones.
+    Kept is every piece with at least FLOATERS of the largest one's surface: by volume, thin arms and tails
+    would go.  The walls of cavities, which nobody sees, are known by their negative volume.
     """
-    spacing = 2 * radius / (len(volume) - 1)
+    spacing = 2 * radius / (len(values) - 1)
     # A border of nothing closes what the cube cuts off.
-    padded = np.pad(volume.numpy(), 1)
+    padded = np.pad(values.numpy(), 1)
     vertices, faces, _, _ = marching_cubes(padded, level, spacing=(spacing,) * 3, gradient_direction="ascent")
     mesh = Trimesh(vertices - spacing - radius, faces, process=False)
-    _, piece = np.unique(_labels(mesh), return_inverse=True)
+    piece = connected_component_labels(mesh.face_adjacency, node_count=len(mesh.faces))
     corners = mesh.triangles
-    signed = np.einsum("fi,fi->f", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6
-    size = np.bincount(piece, signed)
-    mesh.update_faces((size >= FLOATERS * size.max())[piece])
+    volume = np.bincount(piece, np.einsum("fi,fi->f", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])))
+    area = np.bincount(piece, mesh.area_faces) * (volume > 0)
+    mesh.update_faces((area >= FLOATERS * area.max())[piece])
     mesh.remove_unreferenced_vertices()
     return mesh
 
@@ -129,9 +130,3 @@ def agreement(mesh: Trimesh, views: Views) -> float:
         pixels = (place[0].numpy() + 1) / 2 * len(mask)
         mask.flat[rasterise(pixels[mesh.faces], len(mask)).pixel] = True
     return float((outline & inside).sum() / (outline | inside).sum())
-
-
-def _labels(mesh: Trimesh) -> Int[np.ndarray, " F"]:
-    from trimesh.graph import connected_component_labels
-
-    return connected_component_labels(mesh.face_adjacency, node_count=len(mesh.faces))
