@@ -75,8 +75,6 @@ class Viewer:
         self._desk = threading.Lock()  # a model draws one picture at a time
         self._eyes: dict[int, Eye] = {}
         self.server = _serve(cfg.port)
-        self.server.on_client_connect(self.connect)
-        self.server.on_client_disconnect(self.disconnect)
 
         video = self.loaded[0].video
         front = orbit(1, video.elevation_degrees, video.distance, video.fov_degrees, 1)
@@ -86,24 +84,29 @@ class Viewer:
         self.server.initial_camera.fov = float(front.fov)
 
         gui = self.server.gui
-        gui.add_markdown(f"**{self.loaded[0].prompt}**")
+        gui.add_text("prompt", self.loaded[0].prompt, disabled=True)
         self.show = gui.add_dropdown("show", PANELS)
         self.background = gui.add_dropdown("background", BACKGROUNDS)
         self.step = gui.add_slider("step", 0, 1, 1, 0)
-        self.told = gui.add_markdown("")
+        self.told = gui.add_text("drawn", "", disabled=True)
+        self._newest = -1
         self.poll()
         for knob in (self.show, self.background, self.step):
             knob.on_update(lambda _: self.refresh())
+        self.server.on_client_connect(self.connect)
+        self.server.on_client_disconnect(self.disconnect)
 
     def poll(self) -> None:
         """Take notice of new checkpoints; a slider that stood at the newest goes along with them."""
         steps = checkpoint.steps(self.folder / CHECKPOINTS)
-        if steps and (steps[0], steps[-1]) != (self.step.min, self.step.max):
-            follow = self.step.value >= self.step.max or self.step.value < steps[0]
-            self.step.max, self.step.min = max(steps[-1], steps[0] + 1), steps[0]
-            self.step.step = math.gcd(*(step - steps[0] for step in steps)) or 1
-            if follow:
-                self.step.value = steps[-1]
+        if not steps or (steps[0], steps[-1]) == (self.step.min, self._newest):
+            return
+        follow = self.step.value >= self._newest or self.step.value < steps[0]
+        self._newest = steps[-1]
+        self.step.max, self.step.min = max(steps[-1], steps[0] + 1), steps[0]  # a slider needs some length
+        self.step.step = math.gcd(*(step - steps[0] for step in steps)) or 1
+        if follow:
+            self.step.value = steps[-1]
 
     def picture(self, camera: Cameras) -> Frame:
         """What the knobs ask for, from a camera; raises UserError if the run's checkpoints are gone."""
@@ -175,12 +178,12 @@ class Eye:
         try:
             picture = self._viewer.picture(camera_at(camera.position, camera.fov, camera.aspect, height))
         except UserError as error:
-            told.content = str(error)
+            told.value = str(error)
             return
         if not self._closed:
             self._client.scene.set_background_image(picture, format="jpeg", jpeg_quality=90)
             seconds = time.perf_counter() - began
-            told.content = f"step {self._viewer.loaded[2]}, {height} pixels, {seconds:.2f} s"
+            told.value = f"step {self._viewer.loaded[2]}, {height} pixels, {seconds:.2f} s"
 
 
 def _serve(port: int) -> "ViserServer":

@@ -105,7 +105,7 @@ def test_pictures_are_refined_while_nothing_moves(viewer: Viewer) -> None:
     viewer.connect(browser := Browser())
     assert close_to(browser.wait_for(2), expected(viewer, 20, 128))
     assert [len(picture) for picture in browser.pictures] == [64, 128]
-    until(lambda: viewer.told.content.startswith("step 20, 128 pixels"))
+    until(lambda: viewer.told.value.startswith("step 20, 128 pixels"))
     assert len(browser.pictures) == 2
 
 
@@ -158,6 +158,19 @@ def test_a_run_that_goes_on_is_followed(viewer: Viewer) -> None:
     assert (viewer.step.min, viewer.step.max, viewer.step.value) == (10, 40, 20)
 
 
+def test_a_first_checkpoint_is_followed_by_the_second(tmp_path: Path) -> None:
+    """Oracle: the slider stands at the only step, and goes on with the run."""
+    ball_run(tmp_path, 10)
+    made = Viewer(ViewConfig(str(tmp_path), port=18_080))
+    try:
+        assert made.step.value == 10
+        ball_run(tmp_path, 20)
+        made.poll()
+        assert (made.step.min, made.step.max, made.step.value) == (10, 20, 20)
+    finally:
+        made.close()
+
+
 def test_a_checkpoint_that_breaks_is_told_and_not_fatal(viewer: Viewer) -> None:
     """Oracle: the sentence on the page, and pictures again once there is something to show."""
     viewer.connect(browser := Browser())
@@ -166,7 +179,7 @@ def test_a_checkpoint_that_breaks_is_told_and_not_fatal(viewer: Viewer) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[:-1])
     viewer.step.value = 10
-    until(lambda: "no whole checkpoint of step 10" in viewer.told.content)
+    until(lambda: "no whole checkpoint of step 10" in viewer.told.value)
     path.write_bytes(whole)
     count = len(browser.pictures)
     viewer.refresh()
@@ -211,7 +224,7 @@ def test_chromium_shows_the_ball(viewer: Viewer, tmp_path: Path) -> None:
     command = ["chromium", *flags, "--window-size=900,600", f"--user-data-dir={profile}", url]
     browser = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        until(lambda: "128 pixels" in viewer.told.content)
+        until(lambda: "128 pixels" in viewer.told.value)
         time.sleep(5)  # the page draws what it was sent
         port = (profile / "DevToolsActivePort").read_text().splitlines()[0]
         with urlopen(f"http://127.0.0.1:{port}/json") as answer:
