@@ -109,6 +109,21 @@ def load_latest(folder: Path) -> Checkpoint | None:
     return None
 
 
+def steps(folder: Path) -> list[int]:
+    """Steps of the checkpoints that there are, the oldest first."""
+    return sorted(int(path.stem.removeprefix("step-")) for path in folder.glob("step-*.safetensors"))
+
+
+def load(folder: Path, step: int) -> Checkpoint:
+    """Read one checkpoint; raises UserError if it is gone or broken."""
+    try:
+        return _read(folder / f"step-{step:08d}.safetensors")
+    except (SafetensorError, ValueError, KeyError, EOFError, OSError) as error:
+        raise UserError(
+            f"{folder} holds no whole checkpoint of step {step} ({error}): choose another step"
+        ) from error
+
+
 def sync(path: Path) -> None:
     """Force a file or folder to the disk."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -96,11 +96,16 @@ def distil(cfg: RunConfig, folder: Path) -> float:
         told |= {"threads": threads, "device": str(device), "config": as_dict(cfg), "identity": identity(cfg)}
         checkpoint.save(folder / CHECKPOINTS, Checkpoint(checkpoint.gather(model.modules(), optimizer), told))
 
+    def show(step: int) -> None:
+        row = preview(cfg, model, cfg.logging.preview_size)
+        save_preview(folder, step, row)
+        log.picture(step, row)
+
     with closing(log), machine.interruptible() as received:
         step = first_step
         while step < cfg.steps and not received:
             if step % cfg.logging.preview_every == 0:
-                save_preview(folder, step, preview(cfg, model, cfg.logging.preview_size))
+                show(step)
 
             draw = Streams(cfg.seed, step, device=device)
             done = take_step(cfg, model, optimizer, prior, prompts, step, draw, seconds)
@@ -123,8 +128,8 @@ def distil(cfg: RunConfig, folder: Path) -> float:
         # What there is, also after a signal; the checkpoint first, because pictures take a while.
         if step > first_step:
             save(step)
+        show(step)
         log.close()  # the bar ends here, before anything else is printed
-        save_preview(folder, step, preview(cfg, model, cfg.logging.preview_size))
         turntable, *_ = export(cfg, model, folder)
         manifest |= {
             "finished": step >= cfg.steps,
