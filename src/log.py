@@ -31,6 +31,7 @@ class LoggingConfig:
 
     preview_every: int = 200
     checkpoint_every: int = 500
+    checkpoints_kept: int = 2  # of the last; more of them are more stops for src.export.view
     events_every: int = 10  # TensorBoard; metrics.jsonl has every step
     preview_size: int = 128  # pixels
 
@@ -38,6 +39,11 @@ class LoggingConfig:
         for name in ("preview_every", "checkpoint_every", "events_every"):
             if getattr(self, name) < 1:
                 raise UserError(f"logging.{name}={getattr(self, name)} counts steps: choose 1 or more")
+        if self.checkpoints_kept < 2:
+            raise UserError(
+                f"logging.checkpoints_kept={self.checkpoints_kept} is too few: choose 2 or more, for the "
+                "newest may be broken"
+            )
         if not 8 <= self.preview_size <= 1024:
             raise UserError(
                 f"logging.preview_size={self.preview_size} is out of range: choose 8 to 1024 pixels"

@@ -94,9 +94,9 @@ def check_same_run(cfg: RunConfig, saved: Mapping[str, Any]) -> None:
             )
 
 
-def check_space(folder: Path, model: Model) -> None:
-    """Raise UserError unless three checkpoints (two kept, one being written) and pictures fit the disk."""
-    needed = 3 * 3 * model.parameter_bytes() + 50_000_000  # parameters and two moments each
+def check_space(folder: Path, model: Model, kept: int) -> None:
+    """Raise UserError unless the checkpoints (those kept, one being written) and pictures fit the disk."""
+    needed = (kept + 1) * 3 * model.parameter_bytes() + 50_000_000  # parameters and two moments each
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise UserError(

@@ -77,7 +77,7 @@ def distil(cfg: RunConfig, folder: Path) -> float:
     # The scene and its optimiser.
     model = build(cfg, device)
     optimizer = make_optimizer(cfg, model)
-    run_folder.check_space(folder, model)
+    run_folder.check_space(folder, model, cfg.logging.checkpoints_kept)
     if saved:
         checkpoint.restore(model.modules(), optimizer, saved.tensors)
 
@@ -94,7 +94,8 @@ def distil(cfg: RunConfig, folder: Path) -> float:
         log.flush()
         told = {"step": step, "opacity": opacity, "unet_rows": unet_rows, "seconds": seconds.by_part()}
         told |= {"threads": threads, "device": str(device), "config": as_dict(cfg), "identity": identity(cfg)}
-        checkpoint.save(folder / CHECKPOINTS, Checkpoint(checkpoint.gather(model.modules(), optimizer), told))
+        whole = Checkpoint(checkpoint.gather(model.modules(), optimizer), told)
+        checkpoint.save(folder / CHECKPOINTS, whole, cfg.logging.checkpoints_kept)
 
     def show(step: int) -> None:
         row = preview(cfg, model, cfg.logging.preview_size)

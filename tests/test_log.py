@@ -12,7 +12,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from src.errors import UserError
-from src.log import PARTS, Log, Seconds, cut_back
+from src.log import PARTS, Log, LoggingConfig, Seconds, cut_back
 from src.schedule import Stage
 
 STAGE = Stage(64, 20, 980)
@@ -101,3 +101,9 @@ def test_seconds_are_charged_even_when_the_block_raises() -> None:
     with pytest.raises(ZeroDivisionError), seconds("unet"):
         _ = 1 / 0
     assert seconds.by_part()["unet"] > 0
+
+
+def test_one_checkpoint_is_too_few() -> None:
+    """Oracle: a broken newest one falls back to the one before, so there must be one before."""
+    with pytest.raises(UserError, match=r"logging\.checkpoints_kept=1 is too few: choose 2 or more"):
+        LoggingConfig(checkpoints_kept=1)

@@ -15,7 +15,7 @@ FLOW = 3  # runs beside each other where there is no grid
 
 
 def sheet(runs: Sequence[Run], grid: Grid, sides: Sequence[Sequence[Image.Image]]) -> Image.Image:
-    """Draw all runs; `sides` holds each one's pictures, none for a run that has no turntable yet."""
+    """Draw all runs; `sides` holds each one's pictures, none for a run that has no turntable.webp."""
     if grid.is_flow:  # one cell, broken into lines
         every = [index for cell in grid.cells.values() for index in cell]
         lines = [[[index] for index in every[i : i + FLOW]] for i in range(0, len(every), FLOW)]
@@ -46,7 +46,7 @@ def sheet(runs: Sequence[Run], grid: Grid, sides: Sequence[Sequence[Image.Image]
                 if caption:
                     pen.text((across, down), spoken(runs[index], grid.within), INK, small)
                 if not sides[index]:
-                    pen.text((across, down + caption), "no turntable yet", FAINT, small)
+                    pen.text((across, down + caption), "no turntable.webp", FAINT, small)
                 for i, side in enumerate(sides[index]):
                     tile = side.resize((TILE, TILE), Image.Resampling.LANCZOS)
                     whole.paste(tile, (across + i * TILE, down + caption))

@@ -45,7 +45,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two losses and two seeds; SDS with seed 1 has no turntable yet."""
+    """Two losses and two seeds; SDS with seed 1 has no turntable.webp."""
     folder = tmp_path_factory.mktemp("sweep")
     for loss in ("nfsd", "sds"):
         for seed in ("0", "1"):
@@ -78,7 +78,7 @@ def test_the_page_needs_nothing_else(folder: Path, page: Page) -> None:
 def test_every_run_turns_in_colour_depth_and_opacity(page: Page) -> None:
     """Oracle: three strips of eight frames for each of three runs, and the fourth says why it has none."""
     assert len(page.all("button", class_="run")) == 4
-    assert [text for _, text in page.texts].count("no turntable yet") == 1
+    assert [text for _, text in page.texts].count("no turntable.webp") == 1
     for number, kind in enumerate(("colour", "depth", "opacity")):
         images = page.all("img", class_=kind)
         assert len(images) == 3
