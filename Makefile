@@ -12,7 +12,7 @@ export PROMPT := $(value prompt)
 unexport prompt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test check bench bench-peer test-gpu clean
+.PHONY: help setup train test test-gpu test-browser check bench bench-peer clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -28,6 +28,9 @@ test: $(INSTALLED) ## run the whole CPU test suite
 
 test-gpu: $(INSTALLED) ## run the tests that need a CUDA device
 	@$(BIN)/python -m pytest -q -m gpu
+
+test-browser: $(INSTALLED) ## run the tests that need Chromium
+	@$(BIN)/python -m pytest -q -m browser
 
 check: $(INSTALLED) ## formatting, lint and types
 	$(BIN)/ruff format --check .

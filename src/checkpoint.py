@@ -1,7 +1,7 @@
 """Checkpoints that survive any kill: one safetensors file each, with everything else as json in its header.
 
 A file is written under a temporary name, synced to the disk and renamed, and the folder is synced too, so
-that a checkpoint either is there whole or is not there. The last two are kept; a broken one is set aside
+that a checkpoint either is there whole or is not there. The last ones are kept; a broken one is set aside
 and the one before it is used, loudly. Nothing is ever unpickled.
 """
 
@@ -21,7 +21,7 @@ from torch.optim import Optimizer
 
 from src.errors import UserError
 
-KEPT = 2
+KEPT = 2  # a broken one must have another before it
 
 
 class Checkpoint(NamedTuple):
@@ -67,8 +67,11 @@ def parameters_sha256(modules: Mapping[str, nn.Module]) -> str:
     return _digest({name: parameter.detach() for name, parameter in named.items()})
 
 
-def save(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Write a checkpoint whose facts name its `step`; raises UserError when the disk is full or refuses."""
+def save(folder: Path, checkpoint: Checkpoint, kept: int = KEPT) -> Path:
+    """Write a checkpoint whose facts name its `step`, and drop all but the last `kept` of its folder.
+
+    Raises UserError when the disk is full or refuses.
+    """
     step = checkpoint.facts["step"]
     path, temporary = folder / f"step-{step:08d}.safetensors", folder / f".step-{step:08d}.part"
     facts = checkpoint.facts | {"sha256": _digest(checkpoint.tensors)}
@@ -78,7 +81,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> Path:
         sync(temporary)
         os.replace(temporary, path)
         sync(folder)
-        for old in sorted(folder.glob("step-*.safetensors"))[:-KEPT]:
+        for old in sorted(folder.glob("step-*.safetensors"))[:-kept]:
             old.unlink()
     except (OSError, SafetensorError) as error:
         temporary.unlink(missing_ok=True)
@@ -107,6 +110,21 @@ def load_latest(folder: Path) -> Checkpoint | None:
                 f"out: {path} cannot be read ({error}): make it readable or choose fresh=true"
             ) from error
     return None
+
+
+def steps(folder: Path) -> list[int]:
+    """Steps of the checkpoints that there are, the oldest first."""
+    return sorted(int(path.stem.removeprefix("step-")) for path in folder.glob("step-*.safetensors"))
+
+
+def load(folder: Path, step: int) -> Checkpoint:
+    """Read one checkpoint; raises UserError if it is gone or broken."""
+    try:
+        return _read(folder / f"step-{step:08d}.safetensors")
+    except (SafetensorError, ValueError, KeyError, EOFError, OSError) as error:
+        raise UserError(
+            f"{folder} holds no whole checkpoint of step {step} ({error}): choose another step"
+        ) from error
 
 
 def sync(path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import NoReturn
 import torch
 import yaml
 from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import (
     ConfigCompositionException,
@@ -23,26 +24,28 @@ from src.errors import UserError
 # Commas, brackets, quotes and equals signs in these are the user's own and no grammar of Hydra's.
 TEXTS = ("prompt", "prompts.negative", "out", "prior.path", "prior.small_autoencoder")
 KINDS = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
+LAUNCHERS = {name: f"hydra-{name}-launcher" for name in ("joblib", "submitit", "ray")}
 SEE_HELP = "--help lists every setting"
 
 
 def prepare(arguments: list[str], conf: Path) -> list[str]:
     """Return the arguments as Hydra wants them; raises UserError for flags and forms that it does not know.
 
-    Texts are quoted, `prompts=NAME` becomes a sweep over conf/prompts/NAME.yaml, and `preset=` is added
-    where the user named none.
+    Texts are quoted, `prompts=NAME` becomes a sweep over conf/prompts/NAME.yaml, `sweep=NAME` one in
+    outputs/NAME, and `preset=` is added where the user named none.
     """
     overrides = _overrides(arguments)
     flags = [argument for argument in arguments if argument not in overrides]
     for override in overrides:
-        if override[0] in "+~":
+        if override[0] in "+~" and not override.startswith("+hydra."):  # launchers leave some to be added
             raise UserError(
                 f"{override}: settings are neither added nor removed here; write name=value, and {SEE_HELP}"
             )
         if "=" not in override:
             raise UserError(f"{override}: settings are written name=value, and {SEE_HELP}")
     named = dict(override.split("=", 1) for override in overrides)
-    overrides = [_quote_text(override) for override in overrides if not override.startswith("prompts=")]
+    ours = ("prompts=", "sweep=")
+    overrides = [_quote_text(override) for override in overrides if not override.startswith(ours)]
     if "prompts" in named:
         if "prompt" in named:
             raise UserError("prompt= and prompts= are both given: keep one of them")
@@ -50,9 +53,42 @@ def prepare(arguments: list[str], conf: Path) -> list[str]:
             "prompt=" + ",".join(quoted(prompt) for prompt in prompt_list("prompts", named["prompts"], conf))
         )
         flags.append("--multirun")
+    if (folder := sweep_folder(arguments)) is not None:
+        if "sweep" in named:
+            overrides.append(f"out={quoted(str(folder))}")
+            flags.append("--multirun")
+        overrides.append(f"hydra.sweep.dir={quoted(str(folder))}")  # what launchers and Hydra leave behind
     if "preset" not in named:
         overrides.append(f"preset={choose_preset(named.get('device'))}")
     return [*overrides, *flags]
+
+
+def sweep_folder(arguments: list[str]) -> Path | None:
+    """The folder of a sweep that has one of its own, by sweep=NAME or by --multirun out=FOLDER.
+
+    Raises UserError for a name that is no folder's, and where both are given.
+    """
+    named = dict(override.partition("=")[::2] for override in _overrides(arguments))
+    name, out = named.get("sweep"), named.get("out")
+    if name is None:
+        several = "prompts" in named or is_sweep(arguments)
+        return Path(out) if out and out.strip() and several else None
+    if out is not None:
+        raise UserError("sweep= and out= are both given: sweep=NAME means out=outputs/NAME, keep one of them")
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise UserError(f"sweep={name} is no name: use letters, digits, points, - and _, as in sweep=cfg")
+    return Path("outputs") / name
+
+
+def is_sweep(prepared: list[str]) -> bool:
+    """Whether prepared arguments ask for one run for every combination."""
+    return bool({"-m", "--multirun"} & set(prepared))
+
+
+def swept(prepared: list[str]) -> list[str]:
+    """The settings of which prepared arguments name several values; HydraException if they cannot be read."""
+    parsed = OverridesParser.create().parse_overrides(_overrides(prepared))
+    return [override.key_or_group for override in parsed if override.is_sweep_override()]
 
 
 def choose_preset(device: str | None) -> str:
@@ -91,6 +127,8 @@ def explain(error: Exception, keys: list[str]) -> str | None:
     if isinstance(error, MissingConfigException):
         group, _, option = (error.missing_cfg_file or "").rpartition("/")
         options = ", ".join(error.options or [])
+        if group == "hydra/launcher" and (package := LAUNCHERS.get(option.partition("_")[0])):
+            return f"{group}={option} is not installed: pip install {package}, or choose one of {options}"
         return f"{group}={option} does not exist: choose {group}= one of {options}"
     if isinstance(error, OverrideParseException):
         return f"{error.override} cannot be read as name=value: quote the value within the shell's quotes"

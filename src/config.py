@@ -34,6 +34,8 @@ LOSSES: dict[str, type[DistillationLoss]] = {"nfsd": NFSD, "sds": SDS, "sjc": SJ
 # Settings that do not change which run this is: how long, where and on what it runs, and what
 # it shows meanwhile.
 NOT_IDENTITY = ("steps", "threads", "device", "out", "fresh", "plan", "plan_tflops", "logging", "video")
+PANELS = ("rgb", "depth", "normal", "opacity")
+BACKGROUNDS = ("env", "white")  # the learnt environment map, or nothing
 
 
 @dataclass
@@ -64,7 +66,11 @@ class OptimizerConfig:
 
 @dataclass
 class VideoConfig:
-    """The turntable: how many views, how large, from where; the defaults are the closest public config's."""
+    """The turntable: how many views, how large, from where; the defaults are the closest public config's.
+
+    `show` lists what stands side by side, of PANELS; `background` what colour is shown before, of
+    BACKGROUNDS; `path` is turntable, sway, or a YAML file of keyframes (src/export/paths.py).
+    """
 
     views: int = 120
     size: int = 512
@@ -72,8 +78,18 @@ class VideoConfig:
     elevation_degrees: float = 15.0
     distance: float = 1.5
     fov_degrees: float = 70.0
+    show: list[str] = dataclasses.field(default_factory=lambda: ["rgb", "depth", "opacity"])
+    background: list[str] = dataclasses.field(default_factory=lambda: ["env"])
+    path: str = "turntable"
 
     def __post_init__(self) -> None:
+        for name, known in (("show", PANELS), ("background", BACKGROUNDS)):
+            given = getattr(self, name)
+            wrong = [each for each in given if each not in known]
+            if wrong or not given or len(set(given)) < len(given):
+                raise UserError(
+                    f"video.{name}=[{','.join(given)}] is no choice: name each once, of {', '.join(known)}"
+                )
         for name, low, high in (("views", 1, 10_000), ("size", 8, 4096), ("fps", 1, 240)):
             if not low <= getattr(self, name) <= high:
                 raise UserError(f"video.{name}={getattr(self, name)} is out of range: choose {low} to {high}")

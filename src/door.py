@@ -8,8 +8,10 @@ import dataclasses
 import errno
 import math
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import wraps
 from pathlib import Path
 from typing import ParamSpec
@@ -20,10 +22,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from src import command_line
+from src import command_line, sweep
 from src.config import LOSSES, RunConfig, run_name
 from src.errors import UserError
 from src.guidance.losses import DistillationLoss
+from src.jobs import Failure, Failures, own_gpu
+from src.sweep_table import write_table
 
 P = ParamSpec("P")
 CONF = Path(__file__).parent.parent / "conf"
@@ -83,30 +87,65 @@ def one_sentence(command: Callable[P, int]) -> Callable[P, int]:
 def door(task: Callable[[RunConfig], float], arguments: list[str]) -> int:
     """Run `task` with the settings that `arguments` name, once or (--multirun) for every combination.
 
-    Returns the exit code: 0, or 2 after saying in one sentence what the user can put right.
+    Returns the exit code: 0, 1 after a job of a sweep that failed by our mistake, or 2 after saying in one
+    sentence what the user can put right.  A sweep goes on past jobs that fail; one with a folder of its own
+    leaves its table there.
     """
-    failed: list[str] = []
-    process = os.getpid()
-
-    def job(composed: DictConfig) -> float:
-        try:
-            cfg = from_hydra(composed, HydraConfig.get().mode == RunMode.MULTIRUN)
-            print(f"preset {cfg.preset}: {reason}", flush=True)
-            return task(cfg)
-        except Exception as error:
-            sentence = explain(error)
-            if sentence is None or os.getpid() != process:  # a launcher's worker reports by raising
-                raise
-            print(sentence, file=sys.stderr)
-            failed.append(sentence)
-            return math.nan
-
     register()
     reason = command_line.why_preset(arguments)
-    sys.argv = [sys.argv[0], *command_line.prepare(arguments, CONF)]
+    folder = command_line.sweep_folder(arguments)
+    prepared = command_line.prepare(arguments, CONF)
+    failed: list[Failure] = []
+    failures: Failures | None = None
+    if command_line.is_sweep(prepared):
+        failures = Failures.below(folder or Path("outputs"), command_line.swept(prepared))
+
+    def job(composed: DictConfig) -> float:
+        hydra_config = HydraConfig.get()
+        try:
+            cfg = from_hydra(composed, hydra_config.mode == RunMode.MULTIRUN)
+            print(f"preset {cfg.preset}: {reason}", flush=True)
+            with own_gpu(cfg) if failures else nullcontext():
+                return task(cfg)
+        except Exception as error:
+            sentence = explain(error)
+            if failures is not None:
+                failures.note(hydra_config.job.num, hydra_config.overrides.task, error, sentence)
+            elif sentence is None:
+                raise
+            else:  # raised, it would get words of Hydra's in front
+                print(sentence, file=sys.stderr)
+                failed.append(Failure("", sentence, 2))
+            return math.nan
+
+    sys.argv = [sys.argv[0], *prepared]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, and leaves the wording to us
-    hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(job)()
-    return 2 if failed else 0
+    try:
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(job)()
+    except Exception as error:
+        if explain(error) is not None:
+            folder = None  # it could not be composed: no job has run
+        raise
+    finally:  # also after a signal, or a worker that the system killed
+        if failures is not None:
+            failed += failures.collect()
+            for failure in failed:  # once more, together: elsewhere, or far above in this terminal
+                print(failure.sentence(), file=sys.stderr)
+            if folder is not None:
+                _conclude(folder, arguments, failed)
+    return min((failure.code for failure in failed), default=0)
+
+
+def _conclude(folder: Path, arguments: list[str], failed: list[Failure]) -> None:
+    try:
+        runs = sweep.read_runs(folder)
+    except UserError:
+        return  # no job got as far as a folder: each has said why
+    command = shlex.join(["python", "-m", "src.train", *arguments])
+    sweep.remember(folder, command, {failure.job: failure.why for failure in failed})
+    path = write_table(folder, runs)
+    finished = sum(run.finished for run in runs)
+    print(f"{path}: {finished} of {len(runs)} runs finished; {len(failed)} jobs failed", flush=True)
 
 
 def explain(error: Exception) -> str | None:

@@ -12,14 +12,14 @@ from src.errors import UserError
 
 
 def color_frames(run: Path) -> tuple[list[Image.Image], int]:
-    """The colour panels (the first of three) of a run's turntable.webp, and a frame's duration in ms."""
+    """The colour panels (the first squares) of a run's turntable.webp, and a frame's duration in ms."""
     path = run / "turntable.webp"
     if not path.is_file():
         raise UserError(f"{path} is missing: name finished runs' folders, as in outputs/NAME")
     with Image.open(path) as turntable:
         frames = [frame.convert("RGB") for frame in ImageSequence.Iterator(turntable)]
         duration = int(turntable.info.get("duration", 33))
-    return [frame.crop((0, 0, frame.width // 3, frame.height)) for frame in frames], duration
+    return [frame.crop((0, 0, frame.height, frame.height)) for frame in frames], duration
 
 
 def mosaic(runs: list[Path], columns: int, out: Path) -> None:

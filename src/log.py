@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from jaxtyping import UInt8
 from tqdm import tqdm
 
 from src.checkpoint import write_atomically
@@ -29,6 +31,7 @@ class LoggingConfig:
 
     preview_every: int = 200
     checkpoint_every: int = 500
+    checkpoints_kept: int = 2  # of the last; more of them are more stops for src.export.view
     events_every: int = 10  # TensorBoard; metrics.jsonl has every step
     preview_size: int = 128  # pixels
 
@@ -36,6 +39,11 @@ class LoggingConfig:
         for name in ("preview_every", "checkpoint_every", "events_every"):
             if getattr(self, name) < 1:
                 raise UserError(f"logging.{name}={getattr(self, name)} counts steps: choose 1 or more")
+        if self.checkpoints_kept < 2:
+            raise UserError(
+                f"logging.checkpoints_kept={self.checkpoints_kept} is too few: choose 2 or more, for the "
+                "newest may be broken"
+            )
         if not 8 <= self.preview_size <= 1024:
             raise UserError(
                 f"logging.preview_size={self.preview_size} is out of range: choose 8 to 1024 pixels"
@@ -71,6 +79,19 @@ class Seconds:
             torch.cuda.synchronize(self._device)
 
 
+def bar(total: int, unit: str, initial: int = 0) -> tqdm:
+    """A progress bar on stderr."""
+    terminal = sys.stderr.isatty()
+    return tqdm(
+        total=total,
+        initial=initial,
+        unit=unit,
+        dynamic_ncols=terminal,
+        mininterval=0.2 if terminal else 10.0,  # a log file needs no animation
+        smoothing=0.1,
+    )
+
+
 class Log:
     """Writes one row a step to metrics.jsonl, a row every `every` steps to TensorBoard, and moves the bar."""
 
@@ -82,15 +103,7 @@ class Log:
         cut_back(folder / "metrics.jsonl", first_step)
         self._metrics = (folder / "metrics.jsonl").open("a", encoding="utf-8")
         self._events = SummaryWriter(str(folder / "events"), purge_step=first_step)
-        terminal = sys.stderr.isatty()
-        self._bar = tqdm(
-            total=steps,
-            initial=first_step,
-            unit="it",
-            dynamic_ncols=terminal,
-            mininterval=0.2 if terminal else 10.0,  # a log file needs no animation
-            smoothing=0.1,
-        )
+        self._bar = bar(steps, "it", first_step)
 
     def step(self, step: int, stage: Stage, numbers: Mapping[str, float], draws: str) -> None:
         """Record one step; raises UserError naming the first number that is not finite."""
@@ -111,6 +124,10 @@ class Log:
             refresh=False,
         )
         self._bar.update()
+
+    def picture(self, step: int, row: UInt8[np.ndarray, "height width 3"]) -> None:
+        """Show a picture of the scene at this step in TensorBoard."""
+        self._events.add_image("preview", row, step, dataformats="HWC")
 
     def flush(self) -> None:
         """Hand every row to the operating system; before a checkpoint, so that rows never lag behind it."""

@@ -45,7 +45,10 @@ def set_up(cfg: RunConfig, device: torch.device, before: Mapping[str, Any]) -> i
 
 def _cores() -> int:
     # What this process may use, which can be less than what there is; macOS only says the latter.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    # Launchers divide the cores among their workers by this variable.
+    granted = os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores, int(granted)) if granted.isdecimal() and int(granted) else cores
 
 
 def peak_rss_bytes() -> int:

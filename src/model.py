@@ -96,9 +96,13 @@ def look(cfg: RunConfig, model: Model, camera: Cameras) -> Rendering:
     return render(*model, there, cfg.render, None)
 
 
-def load_run(folder: Path, device: torch.device) -> tuple[RunConfig, Model, int]:
-    """Read settings, scene and step from a run's newest checkpoint; raises UserError if there is none."""
-    loaded = checkpoint.load_latest(folder / CHECKPOINTS)
+def load_run(folder: Path, device: torch.device, step: int | None = None) -> tuple[RunConfig, Model, int]:
+    """Read settings, scene and step from a run's newest checkpoint, or from that of a step.
+
+    Raises UserError if there is none.
+    """
+    checkpoints = folder / CHECKPOINTS
+    loaded = checkpoint.load_latest(checkpoints) if step is None else checkpoint.load(checkpoints, step)
     if loaded is None:
         raise UserError(f"run={folder} holds no checkpoint: name a run's folder, as in run=outputs/NAME")
     cfg = config_from_dict(loaded.facts["config"])

@@ -5,13 +5,15 @@ turntable.mp4  turntable.webp  sheet.png
 """
 
 import errno
+import fcntl
 import importlib.metadata
 import json
 import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,28 @@ def open_folder(cfg: RunConfig) -> Path:
     return folder
 
 
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep every other process from training the run in this folder; the system lets go after any kill.
+
+    Raises UserError if another trains it already: a sweep's worker may outlive the command that started it.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise UserError(
+            f"out={folder} is being trained by another process: wait for it, or stop it first"
+        ) from error
+    except OSError as error:  # some network file systems lock no folders
+        print(f"{folder} cannot be locked ({error.strerror}): no second process may train it", flush=True)
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
 def begin(cfg: RunConfig, folder: Path) -> None:
     """Empty the folder of an earlier run's files if fresh, and write config.yaml; foreign files stay."""
     if cfg.fresh:
@@ -61,8 +85,8 @@ def begin(cfg: RunConfig, folder: Path) -> None:
 def check_same_run(cfg: RunConfig, saved: Mapping[str, Any]) -> None:
     """Refuse to continue a run with other settings; raises UserError naming the first that differs."""
     now = json.loads(json.dumps(identity(cfg)))
-    for name, before in _leaves(saved):
-        after = dict(_leaves(now)).get(name)
+    for name, before in leaves(saved):
+        after = dict(leaves(now)).get(name)
         if after != before:
             raise UserError(
                 f"out={cfg.out} holds a run with {name}={before}, not {after}: choose another out=FOLDER, or "
@@ -70,9 +94,9 @@ def check_same_run(cfg: RunConfig, saved: Mapping[str, Any]) -> None:
             )
 
 
-def check_space(folder: Path, model: Model) -> None:
-    """Raise UserError unless three checkpoints (two kept, one being written) and pictures fit the disk."""
-    needed = 3 * 3 * model.parameter_bytes() + 50_000_000  # parameters and two moments each
+def check_space(folder: Path, model: Model, kept: int) -> None:
+    """Raise UserError unless the checkpoints (those kept, one being written) and pictures fit the disk."""
+    needed = (kept + 1) * 3 * model.parameter_bytes() + 50_000_000  # parameters and two moments each
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise UserError(
@@ -149,8 +173,9 @@ def _digests(prior: Mapping[str, Any]) -> dict[str, Any]:
     return {part: source["sha256"] for part, source in prior.items()}
 
 
-def _leaves(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    leaves: list[tuple[str, Any]] = []
+def leaves(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Every setting by its full name, as it is typed: field.hash_grid.levels."""
+    found: list[tuple[str, Any]] = []
     for name, value in settings.items():
-        leaves += _leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else [(prefix + name, value)]
-    return leaves
+        found += leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else [(prefix + name, value)]
+    return found

@@ -8,6 +8,7 @@ the run would cost.
 import math
 import sys
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -40,9 +41,15 @@ def train(cfg: RunConfig) -> float:
     if cfg.plan:
         print(describe_plan(plan(cfg)), flush=True)
         return 0.0
+    folder = run_folder.open_folder(cfg)
+    with run_folder.alone_in(folder):
+        return distil(cfg, folder)
+
+
+def distil(cfg: RunConfig, folder: Path) -> float:
+    """All of `train` but the pricing, in a folder that nobody else writes to."""
     # The run: continued if its folder holds one.
     device = machine.choose_device(cfg)
-    folder = run_folder.open_folder(cfg)
     saved = None if cfg.fresh else checkpoint.load_latest(folder / CHECKPOINTS)
     facts: dict[str, Any] = saved.facts if saved else {"step": 0, "seconds": {}, "unet_rows": 0}
     first_step: int = facts["step"]
@@ -71,7 +78,7 @@ def train(cfg: RunConfig) -> float:
     # The scene and its optimiser.
     model = build(cfg, device)
     optimizer = make_optimizer(cfg, model)
-    run_folder.check_space(folder, model)
+    run_folder.check_space(folder, model, cfg.logging.checkpoints_kept)
     if saved:
         checkpoint.restore(model.modules(), optimizer, saved.tensors)
 
@@ -88,13 +95,19 @@ def train(cfg: RunConfig) -> float:
         log.flush()
         told = {"step": step, "opacity": opacity, "unet_rows": unet_rows, "seconds": seconds.by_part()}
         told |= {"threads": threads, "device": str(device), "config": as_dict(cfg), "identity": identity(cfg)}
-        checkpoint.save(folder / CHECKPOINTS, Checkpoint(checkpoint.gather(model.modules(), optimizer), told))
+        whole = Checkpoint(checkpoint.gather(model.modules(), optimizer), told)
+        checkpoint.save(folder / CHECKPOINTS, whole, cfg.logging.checkpoints_kept)
+
+    def show(step: int) -> None:
+        row = preview(cfg, model, cfg.logging.preview_size)
+        save_preview(folder, step, row)
+        log.picture(step, row)
 
     with closing(log), machine.interruptible() as received:
         step = first_step
         while step < cfg.steps and not received:
             if step % cfg.logging.preview_every == 0:
-                save_preview(folder, step, preview(cfg, model, cfg.logging.preview_size))
+                show(step)
 
             draw = Streams(cfg.seed, step, device=device)
             done = take_step(cfg, model, optimizer, prior, prompts, step, draw, seconds)
@@ -117,8 +130,8 @@ def train(cfg: RunConfig) -> float:
         # What there is, also after a signal; the checkpoint first, because pictures take a while.
         if step > first_step:
             save(step)
+        show(step)
         log.close()  # the bar ends here, before anything else is printed
-        save_preview(folder, step, preview(cfg, model, cfg.logging.preview_size))
         turntable, *_ = export(cfg, model, folder)
         manifest |= {
             "finished": step >= cfg.steps,

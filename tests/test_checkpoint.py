@@ -54,14 +54,13 @@ def test_a_restored_run_continues_bit_for_bit(tmp_path: Path) -> None:
     assert checkpoint.parameters_sha256({"m": model}) == checkpoint.parameters_sha256({"m": twin})
 
 
-def test_only_the_last_two_are_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kept", [2, 3])
+def test_only_the_last_ones_are_kept(tmp_path: Path, kept: int) -> None:
     """Oracle: names on disk; no temporary file stays behind."""
-    for step in (5, 10, 15):
-        checkpoint.save(tmp_path, Checkpoint(tensors(step), {"step": step}))
-    assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "step-00000010.safetensors",
-        "step-00000015.safetensors",
-    ]
+    for step in (5, 10, 15, 20):
+        checkpoint.save(tmp_path, Checkpoint(tensors(step), {"step": step}), kept)
+    last = [f"step-000000{step:02d}.safetensors" for step in (5, 10, 15, 20)][-kept:]
+    assert sorted(p.name for p in tmp_path.iterdir()) == last
 
 
 @pytest.mark.parametrize("damage", ["empty", "truncated", "flipped", "noise", "missing"])

@@ -1,5 +1,7 @@
 """Between shell and Hydra: any text arrives as typed, and every slip is answered in one sentence."""
 
+from pathlib import Path
+
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
@@ -82,6 +84,38 @@ def test_a_list_of_prompts_becomes_a_sweep() -> None:
 
 
 @pytest.mark.parametrize(
+    ("arguments", "folder"),
+    [
+        (["prompt=a", "sweep=cfg"], Path("outputs/cfg")),
+        (["-m", "prompt=a", "out=/tmp/a, b"], Path("/tmp/a, b")),
+        (["prompts=gallery", "out=x"], Path("x")),
+        (["prompt=a", "out=x"], None),
+        (["-m", "prompt=a", "seed=0,1"], None),
+    ],
+)
+def test_a_sweep_with_a_name_or_an_out_has_a_folder(arguments: list[str], folder: Path | None) -> None:
+    """Oracle: the documented spellings; no sweep, or neither: none; Hydra is told the same."""
+    assert command_line.sweep_folder(arguments) == folder
+    prepared = command_line.prepare([*arguments, "preset=smoke"], CONF)
+    told = [argument for argument in prepared if argument.startswith("hydra.sweep.dir=")]
+    assert told == ([] if folder is None else [f'hydra.sweep.dir="{folder}"'])
+    assert command_line.is_sweep(prepared) == ("out=x" not in arguments or "prompts=gallery" in arguments)
+
+
+def test_launchers_settings_may_be_added() -> None:
+    """Oracle: what Ray's launcher needs for a GPU a job arrives unchanged; nothing else may be added."""
+    added = "+hydra.launcher.ray.remote.num_gpus=1"
+    assert added in command_line.prepare(["-m", "prompt=a", added], CONF)
+
+
+def test_what_is_swept_names_a_job() -> None:
+    """Oracle: the settings with several values, prompts with commas and lists by name included."""
+    arguments = ["-m", "prompts=paper_fig6", "loss=nfsd,sds", "seed=range(0,3)", "steps=3", "preset=smoke"]
+    assert command_line.swept(command_line.prepare(arguments, CONF)) == ["loss", "seed", "prompt"]
+    assert command_line.swept(command_line.prepare(["-m", "prompt=a, b", "preset=smoke"], CONF)) == []
+
+
+@pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (["--foo"], "unrecognized arguments: --foo"),
@@ -94,6 +128,9 @@ def test_a_list_of_prompts_becomes_a_sweep() -> None:
         ),
         (["prompts=../train"], "prompts=../train does not exist"),
         (["prompts=paper_fig8", "prompt=a"], "prompt= and prompts= are both given"),
+        (["prompt=a", "sweep="], "sweep= is no name: use letters, digits"),
+        (["prompt=a", "sweep=../x"], r"sweep=\.\./x is no name"),
+        (["prompt=a", "sweep=x", "out=y"], "sweep= and out= are both given"),
     ],
 )
 def test_wrong_forms_are_refused(arguments: list[str], sentence: str) -> None:

@@ -2,13 +2,21 @@
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from src.config import RunConfig
-from src.door import door
+from src.door import CONF, door
 from src.errors import UserError
+from src.log import Log
+from src.sweep import compare_draws, read_runs, remembered
+from src.train import train
+from tests.runs import TINY
+from tests.sweeps import make_run
 
 
 class Task:
@@ -100,6 +108,8 @@ def test_help_lists_every_setting(task: Task, capsys: pytest.CaptureFixture[str]
         ("loss=vsdd", "loss=vsdd does not exist: choose loss= one of csd, nfsd, sds, sjc"),
         ("prior=foo", "prior=foo does not exist: choose prior= one of gaussian, sd21, toybox"),
         ("preset=foo", "preset=foo does not exist"),
+        ("hydra/launcher=foo", "hydra/launcher=foo does not exist: choose hydra/launcher= one of basic"),
+        ("hydra/launcher=ray", "hydra/launcher=ray is not installed: pip install hydra-ray-launcher, or"),
         ("experiment=foo", "experiment=foo does not exist"),
         ("steps=-5", "steps=-5 is out of range"),
         ("steps=2.5", "steps=2.5 is of the wrong kind: give a whole number"),
@@ -142,7 +152,107 @@ def test_one_bad_job_does_not_stop_a_sweep(task: Task, capsys: pytest.CaptureFix
     """Oracle: the other two jobs run, and the exit code still says 2."""
     assert door(task, ["-m", "prompt=a", "preset=smoke", "seed=1,-1,2"]) == 2
     assert [cfg.seed for cfg in task.seen] == [1, 2]
-    assert "seed=-1 is out of range" in capsys.readouterr().err
+    assert "job 1 (seed=-1) failed: seed=-1 is out of range" in capsys.readouterr().err
+    assert list(Path("outputs").iterdir()) == [Path("outputs/multirun.yaml")]  # Hydra's; no note stays
+
+
+def test_our_own_mistake_does_not_stop_a_sweep(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
+    """Oracle: the jobs around it run, its traceback and its name are shown; exit code 1, no slip's."""
+
+    def fail_once(cfg: RunConfig) -> float:
+        if cfg.seed == 1:
+            raise ZeroDivisionError("by zero")
+        return task(cfg)
+
+    assert door(fail_once, ["-m", "prompt=a", "preset=smoke", "seed=0,1,-1,2"]) == 1
+    assert [cfg.seed for cfg in task.seen] == [0, 2]
+    said = capsys.readouterr().err
+    assert "Traceback" in said
+    assert "job 1 (seed=1) failed: ZeroDivisionError: by zero" in said
+
+
+def test_a_named_sweep_has_a_folder_of_its_own(task: Task) -> None:
+    """Oracle: outputs/NAME holds the runs and what Hydra leaves; the name alone makes it a sweep."""
+    assert door(task, ["prompt=a", "preset=smoke", "seed=0,1", "sweep=seeds"]) == 0
+    assert [str(Path(str(cfg.out)).parent) for cfg in task.seen] == ["outputs/seeds"] * 2
+    assert Path("outputs/seeds/multirun.yaml").exists()
+    assert not Path("outputs/multirun.yaml").exists()
+
+
+def test_a_slip_leaves_a_sweep_as_it_was(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
+    """Oracle: a command that cannot be composed changes nothing of the table and of what is remembered."""
+    folder = Path("outputs/seeds")
+    make_run(folder, turns=False)
+    arguments = ["prompt=a", "preset=smoke", "seed=0,1", "sweep=seeds"]
+    assert door(task, arguments) == 0
+    assert capsys.readouterr().out.endswith("outputs/seeds/sweep.md: 1 of 1 runs finished; 0 jobs failed\n")
+    before = {path: path.read_text() for path in folder.glob("sweep.*")}
+    assert len(before) == 3
+    assert door(task, [*arguments, "stpes=3"]) == 2
+    assert {path: path.read_text() for path in folder.glob("sweep.*")} == before
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing in src may catch it."""
+
+
+def test_a_killed_sweep_repeats_nothing_and_continues_what_broke(
+    task: Task, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Oracle: of three runs, killed at step 5 of the second: a checkpoint untouched, one run resumed at its
+    step 4, one new; all three finished, and their draws equal.
+    """
+    command = ["-m", "prompt=a cube", "loss=nfsd,sds,csd", "sweep=three", *TINY]
+    steps: list[int] = []
+    log_step = Log.step
+
+    def log_or_die(self: Log, step: int, *rest: Any) -> None:
+        log_step(self, step, *rest)
+        steps.append(step)
+        if len(steps) == 7 + 6:
+            raise Killed
+
+    with monkeypatch.context() as context:
+        context.setattr(Log, "step", log_or_die)
+        with pytest.raises(Killed):
+            door(train, command)
+    folder = Path("outputs/three")
+    assert "1 of 2 runs finished" in capsys.readouterr().out
+    (finished,) = folder.glob("*/checkpoints/*7.safetensors")
+    before = finished.stat().st_mtime_ns
+
+    assert door(train, command) == 0
+    assert finished.stat().st_mtime_ns == before
+    runs = read_runs(folder)
+    assert [run.finished for run in runs] == [True] * 3
+    assert sorted(run.manifest["resumed_from_steps"] for run in runs) == [[], [], [4]]
+    assert [(found.runs, found.agree) for found in compare_draws(runs)] == [(3, True)]
+    said = capsys.readouterr().out
+    assert said.count("finished at step 7") == 1
+    assert said.endswith("outputs/three/sweep.md: 3 of 3 runs finished; 0 jobs failed\n")
+    command_kept, failed = remembered(folder)
+    assert command_kept.startswith("python -m src.train -m 'prompt=a cube' loss=nfsd,sds,csd sweep=three")
+    assert failed == {}
+
+
+def test_jobs_of_other_processes_are_named_too(tmp_path: Path) -> None:
+    """Oracle: joblib's launcher for real: a good run is finished, a bad one named, and the exit code is 2."""
+    command = [sys.executable, "-m", "src.train", "-m", "prompt=a cube", "seed=0,-1", f"out={tmp_path}"]
+    done = subprocess.run(
+        # Both jobs in one batch: the second of the workers then need not import torch.
+        [*command, *TINY, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.launcher.batch_size=2"],
+        cwd=CONF.parent,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "job 1 (seed=-1) failed: seed=-1 is out of range" in done.stderr
+    assert "Error executing job" not in done.stderr
+    assert done.stdout.endswith(f"{tmp_path}/sweep.md: 1 of 1 runs finished; 1 jobs failed\n")
+    assert remembered(tmp_path)[1] == {
+        "job 1 (seed=-1)": "seed=-1 is out of range: choose a whole number from 0 up"
+    }
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,17 @@
 
 import json
 import time
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from src.errors import UserError
-from src.log import PARTS, Log, Seconds, cut_back
+from src.log import PARTS, Log, LoggingConfig, Seconds, cut_back
 from src.schedule import Stage
 
 STAGE = Stage(64, 20, 980)
@@ -31,6 +34,20 @@ def test_rows_and_events_hold_what_was_logged(tmp_path: Path) -> None:
     events = EventAccumulator(str(tmp_path / "events"))
     events.Reload()
     assert [(e.step, e.value) for e in events.Scalars("opacity")] == [(0, 0.0), (2, 0.5)]
+
+
+def test_pictures_reach_tensorboard(tmp_path: Path) -> None:
+    """Oracle: TensorBoard's own reader, and the pixels that were put in."""
+    row = np.arange(4 * 8 * 3, dtype=np.uint8).reshape(4, 8, 3)
+    log = Log(tmp_path, first_step=0, steps=4, every=2)
+    log.picture(3, row)
+    log.close()
+    events = EventAccumulator(str(tmp_path / "events"))
+    events.Reload()
+    (event,) = events.Images("preview")
+    assert event.step == 3
+    with Image.open(BytesIO(event.encoded_image_string)) as picture:
+        np.testing.assert_array_equal(np.asarray(picture.convert("RGB")), row)
 
 
 def test_a_resumed_run_has_every_step_once(tmp_path: Path) -> None:
@@ -84,3 +101,9 @@ def test_seconds_are_charged_even_when_the_block_raises() -> None:
     with pytest.raises(ZeroDivisionError), seconds("unet"):
         _ = 1 / 0
     assert seconds.by_part()["unet"] > 0
+
+
+def test_one_checkpoint_is_too_few() -> None:
+    """Oracle: a broken newest one falls back to the one before, so there must be one before."""
+    with pytest.raises(UserError, match=r"logging\.checkpoints_kept=1 is too few: choose 2 or more"):
+        LoggingConfig(checkpoints_kept=1)

@@ -30,6 +30,20 @@ def test_a_continued_run_keeps_its_threads(tmp_path: Path, capsys: pytest.Captur
         torch.set_num_threads(before)
 
 
+@pytest.mark.parametrize(("granted", "threads"), [("1", 1), ("64", 2), ("", 2), ("0", 2), ("4,2", 2)])
+def test_a_launcher_can_grant_fewer_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, granted: str, threads: int
+) -> None:
+    """Oracle: OMP_NUM_THREADS on a machine of 8 cores, as joblib sets it for its workers; at most 2."""
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setenv("OMP_NUM_THREADS", granted)
+    before = torch.get_num_threads()
+    try:
+        assert machine.set_up(tiny(tmp_path, "threads=null"), CPU, {}) == threads
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_the_first_signal_is_collected_and_the_second_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
     """Oracle: the list that the loop looks at; handlers are as before afterwards."""
     before = signal.getsignal(signal.SIGTERM)

@@ -55,6 +55,22 @@ def test_a_run_is_read_back(tmp_path: Path) -> None:
     assert torch.equal(look(cfg, model, camera).image, look(read_cfg, read_model, camera).image)
 
 
+def test_a_step_is_read_back(tmp_path: Path) -> None:
+    """Oracle: each step's own parameters; the sentence for one that there is not."""
+    cfg = tiny(tmp_path)
+    for step in (5, 6):
+        model = build(cfg, CPU)
+        torch.nn.init.constant_(model.field.density_out, step)
+        tensors = checkpoint.gather(model.modules(), make_optimizer(cfg, model))
+        checkpoint.save(tmp_path / CHECKPOINTS, Checkpoint(tensors, {"step": step, "config": as_dict(cfg)}))
+    assert checkpoint.steps(tmp_path / CHECKPOINTS) == [5, 6]
+    for wanted, expected in ((5, 5), (6, 6), (None, 6)):
+        _, found, step = load_run(tmp_path, CPU, wanted)
+        assert (step, float(found.field.density_out.detach()[0, 0])) == (expected, expected)
+    with pytest.raises(UserError, match=r"no whole checkpoint of step 7.*choose another step"):
+        load_run(tmp_path, CPU, 7)
+
+
 def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
     """Oracle: the sentence names run= and what it should be."""
     with pytest.raises(UserError, match=r"^run=.* holds no checkpoint"):

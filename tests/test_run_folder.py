@@ -98,3 +98,29 @@ def test_provenance_works_without_git(monkeypatch: pytest.MonkeyPatch) -> None:
     told = run_folder.provenance()
     assert told["commit"] is None
     assert {"python", "torch", "numpy"} <= set(told["versions"])
+
+
+def test_one_process_at_a_time_trains_a_run(tmp_path: Path) -> None:
+    """Oracle: a second claim is refused in one sentence while the first lasts, and not afterwards."""
+    with run_folder.alone_in(tmp_path):
+        with (
+            pytest.raises(UserError, match=r"out=.* is being trained by another process: wait for it"),
+            run_folder.alone_in(tmp_path),
+        ):
+            pass
+        assert list(tmp_path.iterdir()) == []
+    with run_folder.alone_in(tmp_path):
+        pass
+
+
+def test_what_cannot_be_locked_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Oracle: a network file system's refusal; the run goes on, the warning names the folder."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with run_folder.alone_in(tmp_path):
+        assert f"{tmp_path} cannot be locked" in capsys.readouterr().out

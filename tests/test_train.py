@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from src.config import RunConfig
 from src.errors import UserError
@@ -110,6 +111,15 @@ def test_previews_grow_by_a_row(undisturbed: RunConfig) -> None:
     """Oracle: rows at steps 0, 3, 6 and the end, of four 8-pixel views each."""
     with Image.open(Path(str(undisturbed.out)) / "previews.png") as grid:
         assert grid.size == (4 * 8, 4 * 8)
+
+
+def test_previews_are_in_tensorboard(undisturbed: RunConfig) -> None:
+    """Oracle: the steps of the previews' own files."""
+    assert undisturbed.out is not None
+    events = EventAccumulator(str(Path(undisturbed.out) / "events"))
+    events.Reload()
+    files = (Path(undisturbed.out) / "previews").glob("step-*.png")
+    assert [event.step for event in events.Images("preview")] == sorted(int(path.stem[5:]) for path in files)
 
 
 @pytest.mark.parametrize("steps", [[0], [3], [5], [1, 3, 6]])

@@ -33,6 +33,12 @@ class Views(NamedTuple):
         """The object before a background of one colour."""
         return self.color + (1 - self.opacity) * color[:, None, None]
 
+    def every_other(self, first: int) -> "Views":
+        """The views first, first + 2, and so on: two halves that see all sides each."""
+        elevation, azimuth, distance, fov = (numbers[first::2] for numbers in self.camera[:4])
+        camera = Cameras(elevation, azimuth, distance, fov, self.camera.height, self.camera.width)
+        return Views(camera, *(maps[first::2] for maps in self[1:]))
+
 
 def around(video: VideoConfig, size: int = SIZE) -> Cameras:
     """The cameras of all measures."""

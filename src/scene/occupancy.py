@@ -70,19 +70,21 @@ class OccupancyGrid(nn.Module):
         if step % self.cfg.every:
             return
         n, device = self.cfg.resolution, self.bits.device
-        everywhere = torch.arange(n**3, device=device)
+        quarter = -(-(n**3) // 4)
         if step < self.cfg.warmup:
-            cells = everywhere
+            cells = torch.arange(n**3, device=device)
+            jitter = stream.uniform(1, n**3, 3)[0]
         else:
-            quarter = -(-(n**3) // 4)
             occupied = self.bits.nonzero()[:, 0]
             picks = stream.uniform(1, 2, quarter)[0].to(device, torch.float64)
             anywhere = (picks[0] * n**3).long()
             again = occupied[(picks[1] * len(occupied)).long()] if len(occupied) > quarter else occupied
             # twice the same cell would leave its value to chance
             cells = torch.cat([anywhere, again]).unique()
+            # For as many cells as there can be: what a step draws must not depend on the scene.
+            jitter = stream.uniform(1, 2 * quarter, 3)[0, : len(cells)]
         corner = torch.stack([cells % n, cells // n % n, cells // n**2], -1)
-        points = (corner + stream.uniform(1, len(cells), 3)[0].to(device)) / n * 2 - 1
+        points = (corner + jitter.to(device)) / n * 2 - 1
         density = field.density((points * self.radius).to(self.values.dtype))
         self.values[cells] = torch.maximum(self.values[cells] * self.cfg.decay, density * self.step_length)
         self.bits = self.values >= self.values.mean().clamp(max=self.cfg.threshold)

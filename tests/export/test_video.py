@@ -14,7 +14,6 @@ from PIL import Image
 from src.config import RunConfig
 from src.export import video
 from src.model import Model, build
-from src.scene.rendering import Rendering
 from src.train import train
 from tests.runs import tiny
 
@@ -64,18 +63,6 @@ def test_no_frame_is_doubled(run: tuple[RunConfig, Model, Path]) -> None:
     assert len({frame.tobytes() for frame in frames}) == VIEWS
 
 
-def test_depth_is_bright_where_near() -> None:
-    """Oracle: at the sphere's front the last colour, at its back the first, where nothing is black."""
-    depth = torch.tensor([0.5, 2.5, 2.5]).view(1, 1, 1, 3)
-    opacity = torch.tensor([1.0, 1.0, 0.0]).view(1, 1, 1, 3)
-    nothing = torch.zeros(1, 3, 1, 3)
-    view = Rendering(nothing, opacity, depth, opacity * 0, nothing)
-    colors = video.color_depth(view, distance=1.5, radius=1.0)[0, :, 0].T
-    torch.testing.assert_close(
-        colors, torch.stack([video.DEPTH_COLORS[-1], video.DEPTH_COLORS[0], torch.zeros(3)])
-    )
-
-
 def test_previews_forget_what_a_resumed_run_has_not_reached(tmp_path: Path) -> None:
     """Oracle: rows of steps 0 and 5 after a resume from step 5, though step 10's file is still there."""
     for step, shade in ((0, 10), (5, 20), (10, 30), (5, 20)):
@@ -94,14 +81,39 @@ def test_the_command_exports_again_with_other_sizes(
         assert (animation.size, animation.n_frames) == ((48, 16), 3)
 
 
+def test_the_command_shows_what_is_asked_for(
+    run: tuple[RunConfig, Model, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Oracle: two backgrounds and three other panels side by side, under a name of their own, by a path."""
+    before = (run[2] / "turntable.webp").read_bytes()
+    asked = ["background=white,env", "show=rgb,depth,normal,opacity", "path=sway", "elevation=-5.5", "fps=10"]
+    assert video.main([f"run={run[2]}", "views=4", "size=16", *asked]) == 0
+    said = capsys.readouterr()
+    name = "sway-white-env-rgb-depth-normal-opacity"
+    assert f"step 2: {run[2] / name}.mp4" in said.out
+    assert "4/4" in said.err  # the bar
+    with Image.open(run[2] / f"{name}.webp") as animation:
+        assert (animation.size, animation.n_frames) == ((5 * 16, 16), 4)
+        animation.load()
+        assert animation.info["duration"] == 100
+    assert imageio_ffmpeg.count_frames_and_secs(str(run[2] / f"{name}.mp4"))[0] == 4
+    assert (run[2] / "turntable.webp").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         ([], "run is missing"),
         (["run=nowhere"], "run=nowhere holds no checkpoint"),
-        (["run={run}", "views=-1"], "views=-1 is of the wrong kind"),
+        (["run={run}", "views=-1"], "video.views=-1 is out of range"),
         (["run={run}", "views=0"], "video.views=0 is out of range"),
         (["run={run}", "colour=red"], "colour is no setting of export.video"),
+        (["run={run}", "elevation=up"], "elevation=up is of the wrong kind: give a number"),
+        (["run={run}", "elevation=95"], "video.elevation_degrees=95.0 is out of range"),
+        (["run={run}", "show=rgb,heat"], "video.show=[rgb,heat] is no choice: name each once, of rgb, depth"),
+        (["run={run}", "show=rgb,rgb"], "video.show=[rgb,rgb] is no choice"),
+        (["run={run}", "background="], "video.background=[] is no choice: name each once, of env, white"),
+        (["run={run}", "path=spiral"], "path=spiral cannot be read"),
     ],
 )
 def test_bad_arguments_are_one_sentence(

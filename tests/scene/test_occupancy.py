@@ -77,6 +77,20 @@ def test_refreshes_happen_on_schedule_and_cost_less_after_the_warm_up() -> None:
     assert 0 < bump.asked <= 12**3 // 2
 
 
+def test_what_is_drawn_does_not_depend_on_the_scene() -> None:
+    """Oracle: equal digests of a step's draws for a small object, a large one and none; before and after the
+    warm-up.  Two losses, which make different objects, then see the same numbers.
+    """
+    bumps = (Bump((0, 0, 0)), Bump((0.2, -0.1, 0.3), 3000.0), Bump((0, 0, 0), 0.0))
+    for step in (0, 64):
+        digests = set()
+        for bump in bumps:
+            grid, draw = grid_after(bump, range(0, 64)), Streams(0, step)
+            grid.update(bump, draw("occupancy"), step)
+            digests.add(draw.digest())
+        assert len(digests) == 1
+
+
 def test_it_follows_an_object_that_moves() -> None:
     """Oracle: after enough refreshes the new place is occupied and the old one free."""
     grid = grid_after(Bump((0.4, 0.4, 0.4)), range(0, 64))
