@@ -11,8 +11,8 @@ from src.toybox.world import DEGRADED, OVERHEAD, SHARD, SIZE, TOY_CAMERA
 
 # What a rebuild took when it was last measured; none of it can be computed here.
 TIME_ON_2_CORES = {
-    "the world": "about 30 minutes",
-    "the autoencoder": "about 25 minutes on one core, to 31.9 dB",
+    "the world": "about 10 minutes",
+    "the autoencoder": "21 minutes on one core, to 31.5 dB",
     "the denoiser": "{samples:,} samples, about 160 minutes (100 of them on one core)",
 }
 
@@ -62,7 +62,7 @@ degrees), and {overhead:.0%} of the pictures look down from 60 to 85 degrees. {d
 are degraded the way a half-formed radiance field is (soft density, fog, blur, floaters, flat or violent
 colour) and captioned with words of the negative prompt.
 
-`python -m src.toybox.train` rebuilds it, {shard:,} pictures a shard, 50 shards. On 2 CPU cores:
+`python -m src.toybox.train shards=18` rebuilds it, {shard:,} pictures a shard. On 2 CPU cores:
 
 {times}
 
