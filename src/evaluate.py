@@ -5,10 +5,10 @@
                            [train=false] [out=FOLDER] [judge=...]
 
 A run's folder gets evaluation.json, evaluation.png and evaluation.safetensors.  A suite is a list of prompts,
-conf/prompts/NAME.yaml; losses are those of src.train, with @SCALE for another guidance scale than their own.
-It trains what is not trained yet (train=false: makes do with what is) and evaluates what is not evaluated
-yet, `workers` runs at once on one thread each; stopped at any time, the same command goes on.  OUT
-(outputs/NAME) gets suite.json, suite.md and a sheet of all runs for each seed.
+conf/prompts/NAME.yaml; losses are those of src.train, with @SCALE for another guidance scale than their own
+and +NAME=VALUE for any other setting.  It trains what is not trained yet (train=false: makes do with what is)
+and evaluates what is not evaluated yet, `workers` runs at once on one thread each; stopped at any time, the
+same command goes on.  OUT (outputs/NAME) gets suite.json, suite.md and a sheet of all runs for each seed.
 """
 
 import json

@@ -5,7 +5,6 @@ src/step.py, in the order in which data flows), checkpoints, log and video.  Wit
 the run would cost.
 """
 
-import math
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -176,12 +175,14 @@ def components(cfg: RunConfig, terms: ScoreTerms) -> dict[str, float]:
     """Norms of NFSD's parts, mean over this step's samples in each fifth of the timesteps that has any."""
     if not isinstance(cfg.loss, NFSD):
         return {}
+    below = terms.t < cfg.loss.cut
+    has = {"condition": terms.t >= 0, "domain": ~below, "restoring": below}
     found = {}
     for name, norms in component_norms(terms, cfg.loss).items():
         for low in range(0, 1000, 200):
-            mean = float(norms[(terms.t // 200 == low // 200)].nanmean())
-            if not math.isnan(mean):
-                found[f"{name}/t{low:03d}-{low + 199}"] = mean
+            here = has[name] & (terms.t // 200 == low // 200)
+            if here.any():
+                found[f"{name}/t{low:03d}-{low + 199}"] = float(norms[here].mean())
     return found
 
 

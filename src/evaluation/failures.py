@@ -41,7 +41,8 @@ class Failures:
     empty: the share of all rays that end in the object, `opaque_share`, is below EMPTY.
     fog: `half_clear`, the share of rays between CLEAR and OPAQUE among those not clear, is above FOG.
     floaters: `loose_share`, the share of the seen surface that lies on pieces other than the largest, is
-    above FLOATERS; pieces are connected parts (26 neighbours) of the visual hull.
+    above FLOATERS; pieces are connected parts (26 neighbours) of the visual hull and
+    the seen surface together.
     billboard: `thinness`, the least over the largest horizontal standard deviation of the seen surface, is
     below BILLBOARD_SHARE of its kind's, or below BILLBOARD where the kind is not known.
     divergence: a number of the log, the parameters or the views is not finite, or `opacity_jump` is above

@@ -97,8 +97,8 @@ def spectrum_detail(one: Float[Tensor, "N 3 S S"], other: Float[Tensor, "M 3 S S
 def backgrounds(images: Float[Tensor, "N 3 S S"]) -> Float[Tensor, "N 3 S S"]:
     """Guess what is behind the objects: each row fades from its left end to its right end.
 
-    Exact in the toy world, whose backgrounds change with height alone and whose objects stay clear of the
-    sides; of another prior's samples it keeps the colours and loses the detail.
+    Exact for most of the toy world's backgrounds, which change with height alone, and objects stay clear of
+    the sides; of its blotches (18%) and of another prior's samples it keeps the colours and loses the detail.
     """
     left, right = images[..., :2].mean(-1, keepdim=True), images[..., -2:].mean(-1, keepdim=True)
     return torch.lerp(left, right, torch.linspace(0, 1, images.shape[-1], dtype=images.dtype))

@@ -20,7 +20,6 @@ from src.door import one_sentence
 from src.errors import UserError
 from src.evaluation.judge import BUNDLED, Judge, load_judge
 from src.evaluation.prior_score import Answer, ask
-from src.evaluation.verdict import Rate
 from src.evaluation.wording import Saying
 from src.guidance.prior import Prior, PriorConfig, load_prior
 from src.streams import Streams
@@ -85,7 +84,7 @@ def row(name: str, found: list[Answer]) -> str:
     cells = []
     for attribute in ASKED:
         right = [one.right for one in found if one.attribute == attribute]
-        cells.append(f"{Rate(sum(right), len(right)).share:.0%} of {len(right)}" if right else "-")
+        cells.append(f"{sum(right) / len(right):.0%} of {len(right)}" if right else "-")
     return f"| {name} | {' | '.join(cells)} |"
 
 

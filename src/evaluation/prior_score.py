@@ -24,8 +24,8 @@ from src.evaluation.wording import VIEWS, Saying, question
 from src.guidance.prior import Prior, PriorConfig, load_prior
 from src.streams import Streams
 from src.toybox.arguments import in_range, parse
-from src.toybox.captions import Subject, subject, unseen
-from src.toybox.paint import BARE_MATERIAL, COLORS, PRECIOUS
+from src.toybox.captions import MATERIALS, Subject, subject, unseen
+from src.toybox.paint import COLORS
 from src.toybox.sample import ddim, grid
 from src.toybox.shapes import KINDS
 
@@ -68,7 +68,7 @@ def wanted(count: int, seed: int) -> list[Saying]:
 def _any(rng: np.random.Generator) -> Subject:
     """A kind in a colour or of a material, every combination alike."""
     kind = str(rng.choice(list(KINDS)))
-    paints = [*((color, "") for color in COLORS), *(("", name) for name in (*BARE_MATERIAL, *PRECIOUS))]
+    paints = [*((color, "") for color in COLORS), *(("", name) for name in MATERIALS)]
     return Subject(kind, *paints[int(rng.integers(len(paints)))])
 
 
@@ -129,8 +129,8 @@ def score(cfg: Settings) -> str:
     text = table(ask(judge, images, said), judge)
     out = Path(cfg.out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(out.with_suffix(".md"), text.encode())
-    grid(images, COLUMNS, enlarge=1).save(out.with_suffix(".png"))
+    write_atomically(Path(f"{out}.md"), text.encode())
+    grid(images, COLUMNS, enlarge=1).save(f"{out}.png")
     return text
 
 

@@ -1,7 +1,7 @@
 """A suite: prompts × methods × seeds, each a run of its own; what is finished is never done again.
 
-A method is a loss, or loss@scale with another guidance scale than the loss's own: nfsd, sds, sds@7.5.  Any
-settings of src.train may follow, each after a +, to compare what differs in nothing else:
+A method is a loss, or loss@scale with another guidance scale than the loss's own: nfsd, sds, sds@7.5.  Other
+settings that make a run what it is may follow, each after a +, to compare what differs in nothing else:
 nfsd+prompts.interpolate=true+batch_size=1.  Its runs are those of `python -m src.train` with the same
 settings, in OUT/<run name>, whoever trained them.
 """
@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from src import machine
 from src.command_line import prompt_list
-from src.config import LOSSES, RunConfig, run_name
+from src.config import LOSSES, NOT_IDENTITY, RunConfig, run_name
 from src.door import CONF, settings
 from src.errors import UserError
 from src.run_folder import read_manifest
@@ -62,21 +62,18 @@ class Job(NamedTuple):
 
 
 def methods(text: str) -> list[Method]:
-    """Read losses=[nfsd,sds@7.5,sds@7.5+steps=100].
+    """Read losses=[nfsd,sds@7.5,sds@7.5+batch_size=1].
 
-    Raises UserError for an unknown loss, a scale that is no number and a setting without a value.
+    Raises UserError for an unknown loss, a scale that is no number, a setting without a value and one that
+    does not tell runs apart.
     """
     found = []
     for item in (part.strip() for part in text.strip("[]").split(",")):
         method, *others = item.split("+")
         loss, at, scale = method.partition("@")
         for other in others:
-            if not all(other.partition("=")) or other.partition("=")[0] in (
-                "prompt",
-                "seed",
-                "out",
-                "preset",
-            ):
+            name, _, value = other.partition("=")
+            if not value or name.split(".")[0] in ("", "prompt", "seed", "preset", *NOT_IDENTITY):
                 raise UserError(
                     f"losses={item}: {other!r} is no setting of a method: write nfsd+NAME=VALUE, as in "
                     "nfsd+batch_size=1"
@@ -94,7 +91,7 @@ def methods(text: str) -> list[Method]:
 def cases(suite: str, preset: str, chosen: Sequence[Method], seeds: int, out: Path) -> list[Case]:
     """All runs of a suite, seed by seed, so that an interrupted one has whole seeds.
 
-    Raises UserError for an unknown suite or preset, and for two methods that are the same.
+    Raises UserError for an unknown suite or preset, and for two methods whose runs would be the same.
     """
     prompts = prompt_list("suite", suite, CONF)
     composed = [settings(f"prompt={prompts[0]}", f"preset={preset}", *one.overrides()) for one in chosen]
@@ -102,8 +99,9 @@ def cases(suite: str, preset: str, chosen: Sequence[Method], seeds: int, out: Pa
         " + ".join([f"{cfg.loss_name.upper()} {cfg.loss.guidance_scale:g}", *one.others])
         for cfg, one in zip(composed, chosen, strict=True)
     ]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise UserError(f"losses names {twice[0]} twice: name every loss and scale once")
+    runs = [run_name(cfg) for cfg in composed]
+    if twice := [name for name, run in zip(names, runs, strict=True) if runs.count(run) > 1]:
+        raise UserError(f"losses names {' and '.join(twice)}, which are the same runs: name each once")
     found = []
     for seed in range(seeds):
         for prompt in prompts:

@@ -98,7 +98,7 @@ def error_beside(judge: Judge, name: str) -> str:
     """The judge's own error in one of its questions or in r_precision, to stand beside its figures."""
     shares = []
     for state in ("clean", "degraded"):
-        count = (judge.errors or {state: {"counts": {}}})[state]["counts"].get(name)
+        count = judge.errors[state]["counts"].get(name) if judge.errors else None
         if not count or not count["count"]:
             return f"the error of judge={judge.name} is unmeasured"
         shares.append(f"{count['right'] / count['count']:.1%} of {state}")

@@ -39,7 +39,8 @@ class PromptConfig:
     front_threshold_degrees: float = 30.0  # half the width of front and of back; closest public config
     overhead_threshold_degrees: float = 60.0
     negative: str = NEGATIVE_PROMPT
-    interpolate: bool = False  # blend the embeddings of the two nearest views by azimuth (DreamFusion)
+    # Blend the embeddings of the two nearest views by azimuth (DreamFusion, section 3.2), thresholds or not.
+    interpolate: bool = False
     perp_neg: float = 0.0  # weight of the front view held against the others (Perp-Neg; one more UNet row)
 
     def __post_init__(self) -> None:

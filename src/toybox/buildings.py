@@ -17,12 +17,10 @@ from src.toybox.paint import (
     WOOD,
     YELLOW,
 )
-from src.toybox.solid import DECAL, Solid, Vary
-
-SIDES = (-1, 1)
+from src.toybox.solid import DECAL, SIDES, Solid, Vary
 
 
-def _windows(s: Solid, y: float, z: float, half: float, face: float, along_x: bool) -> None:
+def _window(s: Solid, y: float, z: float, half: float, face: float, along_x: bool) -> None:
     """A framed window on a wall at +-`face`."""
     thin = (0.03, half, half) if along_x else (half, 0.03, half)
     place = (face, y, z) if along_x else (y, face, z)
@@ -53,10 +51,10 @@ def house(s: Solid, v: Vary) -> None:
     s.ellipsoid((wide + 0.04, -0.055, -0.28), 0.018, YELLOW)
     s.box((wide + 0.07, 0, -0.425), (0.07, 0.13, 0.03), DARK)
     for side in SIDES:
-        _windows(s, side * 0.25, -0.19, 0.068, wide, True)
+        _window(s, side * 0.25, -0.19, 0.068, wide, True)
         for x in (-0.17, 0.17):
-            _windows(s, x, -0.19, 0.075, side * 0.38, False)
-    _windows(s, 0.0, -0.19, 0.12, -wide, True)
+            _window(s, x, -0.19, 0.075, side * 0.38, False)
+    _window(s, 0.0, -0.19, 0.12, -wide, True)
 
 
 def cottage(s: Solid, v: Vary) -> None:
@@ -84,11 +82,11 @@ def cottage(s: Solid, v: Vary) -> None:
     s.box((front + 0.015, 0, z0 + 0.13), (0.035, 0.075, 0.125), GREEN)
     s.cylinder((front - 0.02, 0, z0 + 0.25), (front + 0.05, 0, z0 + 0.25), 0.075, GREEN)
     s.ellipsoid((front + 0.055, -0.045, z0 + 0.16), 0.018, YELLOW)
-    _windows(s, 0.0, top + 0.05, 0.062, front - 0.01, True)
+    _window(s, 0.0, top + 0.05, 0.062, front - 0.01, True)
     for side in SIDES:
-        _windows(s, side * 0.215, z0 + 0.24, 0.058, front - 0.01, True)
+        _window(s, side * 0.215, z0 + 0.24, 0.058, front - 0.01, True)
         for place in (-0.2, 0.2):
-            _windows(s, place, z0 + 0.22, 0.06, side * wide, False)
+            _window(s, place, z0 + 0.22, 0.06, side * wide, False)
         s.box((front + 0.035, side * 0.215, z0 + 0.12), (0.04, 0.085, 0.025), WOOD)
         for k in range(3):
             s.ellipsoid(

@@ -62,7 +62,7 @@ degrees), and {overhead:.0%} of the pictures look down from 60 to 85 degrees. {d
 are degraded the way a half-formed radiance field is (soft density, fog, blur, floaters, flat or violent
 colour) and captioned with words of the negative prompt.
 
-`python -m src.toybox.train shards=18` rebuilds it, {shard:,} pictures a shard. On 2 CPU cores:
+`python -m src.toybox.train` rebuilds it, {shard:,} pictures a shard. On 2 CPU cores:
 
 {times}
 

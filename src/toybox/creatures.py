@@ -13,9 +13,7 @@ from src.toybox.paint import (
     WHITE,
     YELLOW,
 )
-from src.toybox.solid import DECAL, Solid, Vary, Vector
-
-SIDES = (-1, 1)
+from src.toybox.solid import DECAL, SIDES, Solid, Vary, Vector
 
 
 def duck(s: Solid, v: Vary) -> None:
@@ -102,7 +100,7 @@ def dinosaur(s: Solid, v: Vary) -> None:
             pieces=4,
         )
     eyes(s, 0.26, 0.165, 0.42, 0.05)
-    spots = [
+    spikes = [
         (0.06, 0.52),
         (-0.07, 0.38),
         (-0.17, 0.20),
@@ -111,7 +109,7 @@ def dinosaur(s: Solid, v: Vary) -> None:
         (-0.54, -0.25),
         (-0.69, -0.24),
     ]
-    for k, (x, z) in enumerate(spots):
+    for k, (x, z) in enumerate(spikes):
         size = (0.8, 1.0, 1.1, 1.15, 1.0, 0.8, 0.6)[k]
         s.cone((x + 0.05, 0, z - 0.05), (x - 0.09 * size, 0, z + 0.09 * size), 0.085 * size, 0.01, ORANGE)
 

@@ -139,8 +139,8 @@ def field(table: np.ndarray, rows: np.ndarray, begin: int, end: int, x: float, y
             continue
         distance = distance_to(table, i, px, py, pz)
         sign = 1.0
-        if mode == SUBTRACT:  # the outside of what is outside either
-            sign, best, distance = -1.0, -best, distance
+        if mode == SUBTRACT:  # max(best, -distance) = -min(-best, distance)
+            sign, best = -1.0, -best
         h = max(k - abs(best - distance), 0.0)
         best = sign * (min(best, distance) - (h * h / (4 * k) if k > 0 else 0.0))
     return best
@@ -170,7 +170,10 @@ def part_at(table: np.ndarray, rows: np.ndarray, begin: int, end: int, x: float,
 
 @compiled
 def distances(table: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Signed distance [N] of a solid (a table of rows) at points [N, 3]; exact up to ellipsoids' bound."""
+    """Signed distance [N] of a solid (a table of rows) at points [N, 3].
+
+    Exact for spheres, boxes, capsules, tori, cones and round cones and for their unions, seen from outside.
+    """
     rows, out = np.arange(table.shape[0]).astype(np.int16), np.empty(points.shape[0])
     for i in range(points.shape[0]):
         out[i] = field(table, rows, 0, len(rows), points[i, 0], points[i, 1], points[i, 2])

@@ -19,9 +19,7 @@ from src.toybox.paint import (
     WHITE,
     YELLOW,
 )
-from src.toybox.solid import DECAL, SUBTRACT, Solid, Vary
-
-GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))
+from src.toybox.solid import DECAL, GOLDEN_ANGLE, SUBTRACT, Solid, Vary
 
 
 def _around(count: int, radius: float, start: float = 0.0) -> list[tuple[float, float, float]]:
@@ -101,7 +99,7 @@ def strawberry(s: Solid, v: Vary) -> None:
     s.round_cone((0, 0, -0.36), (0, 0, 0.08), low, wide)
     slope = (wide - low) / 0.44
     for i in range(64):
-        z = -0.40 + 0.60 * np.sqrt((i + 0.5) / 64) ** 1.0
+        z = -0.40 + 0.60 * np.sqrt((i + 0.5) / 64)
         radius = (
             np.sqrt(max(wide**2 - (z - 0.08) ** 2, 0))
             if z > 0.08 - slope * wide

@@ -65,6 +65,7 @@ def _fill(
     everything: np.ndarray,
     coarse: np.ndarray,
     soft: np.ndarray,
+    far: float,
 ) -> None:
     number, side = table.shape[0], CELLS // BLOCKS
     for i in range(number - 2, -1, -1):  # a row may melt into any that comes later
@@ -81,7 +82,7 @@ def _fill(
                 )
                 count, here = _select(table, soft, everything, 0, number, x, y, z, 2 * radius, coarse, 0)
                 # There nobody asks for more than a lower bound: no ray meets anything, no crevice is shaded.
-                remote = here > 0.36 or here < -2.2 * radius - 2.5 * CELL
+                remote = here > far or here < -2.2 * radius - 2.5 * CELL
                 for fi in range(bi, bi + 2):
                     for fj in range(bj, bj + 2):
                         for fk in range(bk, bk + 2):
@@ -108,15 +109,17 @@ def _fill(
 
 
 @compiled
-def near(table: np.ndarray) -> Near:
-    """The lattice and the row lists of a solid."""
+def near(table: np.ndarray, far: float = 0.36) -> Near:
+    """The lattice and the row lists of a solid; further away than `far` it has lower bounds and no rows."""
     number = table.shape[0]
     lattice = np.empty((CELLS + 1, CELLS + 1, CELLS + 1), np.float32)
     rows = np.empty(BLOCKS**3 * number, np.int16)
     spans = np.zeros((BLOCKS, BLOCKS, BLOCKS, 2), np.int32)
     everything, coarse = np.arange(number).astype(np.int16), np.empty(number, np.int16)
     soft = table[:, BLEND].copy()
-    _fill(bare(table), bare(lattice), bare(rows), bare(spans), bare(everything), bare(coarse), bare(soft))
+    _fill(
+        bare(table), bare(lattice), bare(rows), bare(spans), bare(everything), bare(coarse), bare(soft), far
+    )
     coarse[0], everything[0], soft[0] = 0, 0, 0.0
     return Near(lattice, rows, spans)
 
@@ -129,7 +132,9 @@ def block_at(v: float) -> int:
 
 @inlined
 def roughly(lattice: np.ndarray, x: float, y: float, z: float) -> float:
-    """The distance between the lattice's points, trilinear: within 0.87 CELL of the truth in its cube."""
+    """The distance between the lattice's points, trilinear: within 0.87 CELL of the truth in its cube,
+    or a lower bound where `near` says so.
+    """
     u = min(max((x + HALF) / CELL, 0.0), CELLS - 0.001)
     v = min(max((y + HALF) / CELL, 0.0), CELLS - 0.001)
     w = min(max((z + HALF) / CELL, 0.0), CELLS - 0.001)

@@ -13,9 +13,7 @@ from src.toybox.paint import (
     SHADE,
     WHITE,
 )
-from src.toybox.solid import DECAL, Solid, Vary, Vector
-
-SIDES = (-1, 1)
+from src.toybox.solid import DECAL, GOLDEN_ANGLE, SIDES, Solid, Vary, Vector
 
 
 def eyes(s: Solid, x: float, y: float, z: float, radius: float) -> None:
@@ -104,11 +102,10 @@ def rabbit(s: Solid, v: Vary) -> None:
 
 def hedgehog(s: Solid, v: Vary) -> None:
     s.ellipsoid((-0.08, 0, 0), (v(0.40), 0.34, 0.33), SHADE)
-    golden = np.pi * (3 - np.sqrt(5))
     count = 74
     for i in range(count):  # spines all over, but for the face in front and the belly
         z = 1 - 2 * (i + 0.5) / count
-        x, y = np.sqrt(1 - z * z) * np.cos(golden * i), np.sqrt(1 - z * z) * np.sin(golden * i)
+        x, y = np.sqrt(1 - z * z) * np.cos(i * GOLDEN_ANGLE), np.sqrt(1 - z * z) * np.sin(i * GOLDEN_ANGLE)
         if x > 0.60 or z < -0.62:
             continue
         root, tip = (

@@ -1,6 +1,7 @@
 """What the materials of the toy world look like: a studio to reflect, procedural textures, and shading.
 
-The studio is a dark floor, a pale sky, a large soft box in the key light's direction and a strip on its side.
+The studio is a dark floor, a pale sky, a large soft box in the key light's direction and a strip on
+either side of it.
 """
 
 import math
@@ -28,7 +29,7 @@ from src.toybox.paint import (
 
 
 @compiled
-def unit(v: np.ndarray) -> None:
+def normalize(v: np.ndarray) -> None:
     """Scale a vector [3] in place to length 1; one of length 0 stays."""
     scale = 1 / (math.sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]) + 1e-12)
     v[0] *= scale
@@ -37,7 +38,7 @@ def unit(v: np.ndarray) -> None:
 
 
 @compiled
-def _ramp(low: float, high: float, x: float) -> float:
+def _smoothstep(low: float, high: float, x: float) -> float:
     t = min(max((x - low) / (high - low), 0.0), 1.0)
     return t * t * (3 - 2 * t)
 
@@ -52,8 +53,8 @@ def _hash(i: int, j: int, k: int) -> float:
 
 
 @compiled
-def _noise(x: float, y: float, z: float) -> float:
-    """Smooth noise in [-1, 1], features one unit wide."""
+def _value_noise(x: float, y: float, z: float) -> float:
+    """Smooth noise in [-1, 1] from random values on a lattice, features one unit wide."""
     i, j, k = math.floor(x), math.floor(y), math.floor(z)
     u, v, w = x - i, y - j, z - k
     u, v, w = u * u * (3 - 2 * u), v * v * (3 - 2 * v), w * w * (3 - 2 * w)
@@ -69,13 +70,13 @@ def _noise(x: float, y: float, z: float) -> float:
 
 @compiled
 def fur(x: float, y: float, z: float) -> float:
-    """How far plush stands out at a place, in world units: its outline is as rough as its surface."""
-    return 0.011 * _noise(52 * x, 52 * y, 52 * z)
+    """What plush adds to its distance at a place, in world units: its outline is as rough as its surface."""
+    return 0.011 * _value_noise(52 * x, 52 * y, 52 * z)
 
 
 @compiled
-def _scales(x: float, y: float, z: float) -> tuple[float, float]:
-    """Nearest of one random point a cell: how far it is, and its own number in [0, 1)."""
+def _worley(x: float, y: float, z: float) -> tuple[float, float]:
+    """Nearest of one random point a cell (Worley 1996): how far it is, and its own number in [0, 1)."""
     i, j, k = math.floor(x), math.floor(y), math.floor(z)
     nearest, name = 9.0, 0.0
     for a in range(i - 1, i + 2):
@@ -91,15 +92,15 @@ def _scales(x: float, y: float, z: float) -> tuple[float, float]:
 
 
 @compiled
-def _studio(rx: float, ry: float, rz: float, light: np.ndarray, rough: float) -> float:
+def _environment(rx: float, ry: float, rz: float, light: np.ndarray, rough: float) -> float:
     """What comes from direction r, blurred by roughness in [0, 1]."""
     width = 0.08 + 0.6 * rough
-    up = _ramp(-width, width, rz + 0.08)
+    up = _smoothstep(-width, width, rz + 0.08)
     value = 0.16 + 0.10 * max(-rz, 0.0) + up * (0.44 + 0.20 * rz)
     facing = rx * light[0] + ry * light[1] + rz * light[2]
-    value += (1.25 - 0.85 * rough) * _ramp(0.86 - 0.75 * rough, 0.96 + 0.04 * rough, facing)
+    value += (1.25 - 0.85 * rough) * _smoothstep(0.86 - 0.75 * rough, 0.96 + 0.04 * rough, facing)
     side = (ry * light[0] - rx * light[1]) / math.sqrt(light[0] ** 2 + light[1] ** 2 + 1e-9)
-    return value + (0.5 - 0.3 * rough) * _ramp(0.78 - 0.5 * rough, 0.93, abs(side)) * (0.4 + 0.6 * up)
+    return value + (0.5 - 0.3 * rough) * _smoothstep(0.78 - 0.5 * rough, 0.93, abs(side)) * (0.4 + 0.6 * up)
 
 
 @compiled
@@ -125,48 +126,53 @@ def shade(
     tone, bump, edge = 1.0, 0.0, 0.0
     warm = 0.0  # shifts the colour towards red
     if finish == WOODEN:
-        wobble = 0.05 * _noise(3 * x, 3 * y, 1.5 * z)
+        wobble = 0.05 * _value_noise(3 * x, 3 * y, 1.5 * z)
         ring = math.sqrt((p[0] + 0.25 + wobble) ** 2 + (p[1] - 0.4) ** 2) + 0.04 * z + wobble
         saw = ring * 15 - math.floor(ring * 15)
-        tone = 0.72 + 0.42 * _ramp(0.0, 0.75, saw) * (1 - _ramp(0.85, 1.0, saw))
-        tone += 0.09 * _noise(70 * x, 70 * y, 6 * z)
+        tone = 0.72 + 0.42 * _smoothstep(0.0, 0.75, saw) * (1 - _smoothstep(0.85, 1.0, saw))
+        tone += 0.09 * _value_noise(70 * x, 70 * y, 6 * z)
     elif finish == STONE:
-        grain = _noise(46 * x, 46 * y, 46 * z)
-        tone = 0.84 + 0.14 * _noise(9 * x, 9 * y, 9 * z) + 0.26 * min(grain, 0.0)
-        edge = 0.20 * _ramp(0.05, 0.5, grain)  # pale grains whatever the colour
+        grain = _value_noise(46 * x, 46 * y, 46 * z)
+        tone = 0.84 + 0.14 * _value_noise(9 * x, 9 * y, 9 * z) + 0.26 * min(grain, 0.0)
+        edge = 0.20 * _smoothstep(0.05, 0.5, grain)  # pale grains whatever the colour
         bump = 0.3
     elif finish == MARBLE:
-        turbulence = _noise(4 * x, 4 * y, 4 * z) + 0.5 * _noise(9 * x, 9 * y, 9 * z)
+        turbulence = _value_noise(4 * x, 4 * y, 4 * z) + 0.5 * _value_noise(9 * x, 9 * y, 9 * z)
         vein = abs(math.sin(9.0 * (x + 0.7 * y + 0.9 * z) + 2.2 * turbulence))
         fine = abs(math.sin(13.0 * (y - 0.6 * x + 0.5 * z) - 2.4 * turbulence))
-        tone = 0.50 + 0.38 * _ramp(0.0, 0.42, vein) + 0.12 * _ramp(0.0, 0.25, fine) - 0.05 * turbulence
+        tone = (
+            0.50
+            + 0.38 * _smoothstep(0.0, 0.42, vein)
+            + 0.12 * _smoothstep(0.0, 0.25, fine)
+            - 0.05 * turbulence
+        )
     elif finish == CLAY_FINISH:
-        tone = 0.97 + 0.05 * _noise(26 * x, 26 * y, 26 * z) + 0.09 * _noise(2 * x, 2 * y, 40 * z)
+        tone = 0.97 + 0.05 * _value_noise(26 * x, 26 * y, 26 * z) + 0.09 * _value_noise(2 * x, 2 * y, 40 * z)
     elif finish == BRASS:
-        spots = _noise(5 * x, 5 * y, 5 * z) + 0.5 * _noise(12 * x, 12 * y, 12 * z)
+        spots = _value_noise(5 * x, 5 * y, 5 * z) + 0.5 * _value_noise(12 * x, 12 * y, 12 * z)
         tone = (0.80 + 0.22 * spots) * (0.45 + 0.55 * ao)
     elif finish == METAL:
-        tone = 0.92 + 0.10 * _noise(4 * x, 4 * y, 90 * z)
+        tone = 0.92 + 0.10 * _value_noise(4 * x, 4 * y, 90 * z)
     elif finish == ICE:
-        cracks = abs(_noise(6 * x, 6 * y, 6 * z) + 0.4 * _noise(15 * x, 15 * y, 15 * z))
-        tone = 0.90 + 0.35 * (1 - _ramp(0.0, 0.10, cracks))
+        cracks = abs(_value_noise(6 * x, 6 * y, 6 * z) + 0.4 * _value_noise(15 * x, 15 * y, 15 * z))
+        tone = 0.90 + 0.35 * (1 - _smoothstep(0.0, 0.10, cracks))
         bump = 0.18
     elif finish == PLUSH:
-        tone = 0.96 + 0.22 * _noise(70 * x, 70 * y, 70 * z)
+        tone = 0.96 + 0.22 * _value_noise(70 * x, 70 * y, 70 * z)
         bump = 0.16
     elif finish == LEAVES:
-        far, name = _scales(14 * x, 14 * y, 9 * z)
-        tone = (0.55 + 0.85 * name) * (1.10 - 0.75 * _ramp(0.34, 0.80, far))
+        far, name = _worley(14 * x, 14 * y, 9 * z)
+        tone = (0.55 + 0.85 * name) * (1.10 - 0.75 * _smoothstep(0.34, 0.80, far))
         warm = 0.45 * (_hash(int(name * 4096), 3, 7) - 0.4)
         bump = 0.4
     elif finish == STRAW:
-        tone = 0.80 + 0.34 * _noise(75 * x, 9 * y, 9 * z) + 0.12 * math.sin(45 * z)
+        tone = 0.80 + 0.34 * _value_noise(75 * x, 9 * y, 9 * z) + 0.12 * math.sin(45 * z)
     if bump > 0:
         f = 13.0 if finish == LEAVES else 30.0
-        n[0] += bump * _noise(f * x + 7, f * y, f * z)
-        n[1] += bump * _noise(f * x, f * y + 19, f * z)
-        n[2] += bump * _noise(f * x, f * y, f * z + 31)
-        unit(n)
+        n[0] += bump * _value_noise(f * x + 7, f * y, f * z)
+        n[1] += bump * _value_noise(f * x, f * y + 19, f * z)
+        n[2] += bump * _value_noise(f * x, f * y, f * z + 31)
+        normalize(n)
     facing = n[0] * light[0] + n[1] * light[1] + n[2] * light[2]
     cosine = min(n[0] * d[0] + n[1] * d[1] + n[2] * d[2], 0.0)
     rim = (1 + cosine) ** 3
@@ -176,41 +182,43 @@ def shade(
     seen = (0.45 + 0.55 * ao) * (0.6 + 0.4 * shadow)  # how much of the studio a crevice mirrors
     glare = 0.0
     if finish == CERAMIC:
-        glare = (0.10 + 0.75 * rim) * _studio(rx, ry, rz, light, 0.0) * seen
-        glare += 0.55 * _ramp(0.90, 0.95, rx * light[0] + ry * light[1] + rz * light[2]) * shadow
+        glare = (0.10 + 0.75 * rim) * _environment(rx, ry, rz, light, 0.0) * seen
+        glare += 0.55 * _smoothstep(0.90, 0.95, rx * light[0] + ry * light[1] + rz * light[2]) * shadow
         lit *= 0.95
     elif finish == GLOSSY:
-        glare = (0.05 + 0.4 * rim) * _studio(rx, ry, rz, light, 0.0) * seen
-        glare += 0.6 * _ramp(0.90, 0.97, rx * light[0] + ry * light[1] + rz * light[2]) * shadow
+        glare = (0.05 + 0.4 * rim) * _environment(rx, ry, rz, light, 0.0) * seen
+        glare += 0.6 * _smoothstep(0.90, 0.97, rx * light[0] + ry * light[1] + rz * light[2]) * shadow
     elif finish in (GOLD, SILVER):
-        lit = 0.10 * lit + 1.02 * _studio(rx, ry, rz, light, 0.02) * seen
+        lit = 0.10 * lit + 1.02 * _environment(rx, ry, rz, light, 0.02) * seen
         edge = 0.25 * rim
     elif finish == METAL:
-        lit = 0.30 * lit + 0.80 * _studio(rx, ry, rz, light, 0.35) * seen
+        lit = 0.30 * lit + 0.80 * _environment(rx, ry, rz, light, 0.35) * seen
         edge = 0.20 * rim
     elif finish == BRASS:
-        lit = 0.30 * lit + 0.95 * _studio(rx, ry, rz, light, 0.30) * seen
+        lit = 0.30 * lit + 0.95 * _environment(rx, ry, rz, light, 0.30) * seen
     elif finish == MARBLE:
-        glare = (0.04 + 0.35 * rim) * _studio(rx, ry, rz, light, 0.15) * seen
+        glare = (0.04 + 0.35 * rim) * _environment(rx, ry, rz, light, 0.15) * seen
         lit = 0.12 + 0.90 * lit
     elif finish == CHOCOLATE:
-        glare = (0.07 + 0.30 * rim) * _studio(rx, ry, rz, light, 0.30) * seen
-        glare += 0.26 * _ramp(0.72, 0.97, rx * light[0] + ry * light[1] + rz * light[2]) * shadow
+        glare = (0.07 + 0.30 * rim) * _environment(rx, ry, rz, light, 0.30) * seen
+        glare += 0.26 * _smoothstep(0.72, 0.97, rx * light[0] + ry * light[1] + rz * light[2]) * shadow
         warm = 0.25
     elif finish == ICE:
         lit = (
-            0.34 + 0.42 * lit + 0.30 * _studio(d[0] + 0.5 * rx, d[1] + 0.5 * ry, d[2] + 0.5 * rz, light, 0.2)
+            0.34
+            + 0.42 * lit
+            + 0.30 * _environment(d[0] + 0.5 * rx, d[1] + 0.5 * ry, d[2] + 0.5 * rz, light, 0.2)
         )
-        glare = (0.06 + 0.65 * rim) * _studio(rx, ry, rz, light, 0.0) * seen + 0.10 * rim
-        glare += 0.5 * _ramp(0.92, 0.96, rx * light[0] + ry * light[1] + rz * light[2]) * shadow
+        glare = (0.06 + 0.65 * rim) * _environment(rx, ry, rz, light, 0.0) * seen + 0.10 * rim
+        glare += 0.5 * _smoothstep(0.92, 0.96, rx * light[0] + ry * light[1] + rz * light[2]) * shadow
     elif finish == PLUSH:
         lit = 0.14 + 0.76 * lit + 0.60 * rim * (0.4 + 0.6 * ao)
     elif finish in (WOODEN, LEAVES):
-        glare = 0.03 * _studio(rx, ry, rz, light, 0.5) * seen
+        glare = 0.03 * _environment(rx, ry, rz, light, 0.5) * seen
     elif finish not in (STONE, CLAY_FINISH, STRAW):  # MATTE: soft vinyl
         lit *= 0.96
-        glare = (0.02 + 0.10 * rim) * _studio(rx, ry, rz, light, 0.5) * seen
-        glare += 0.10 * _ramp(0.60, 1.0, rx * light[0] + ry * light[1] + rz * light[2]) * shadow
+        glare = (0.02 + 0.10 * rim) * _environment(rx, ry, rz, light, 0.5) * seen
+        glare += 0.10 * _smoothstep(0.60, 1.0, rx * light[0] + ry * light[1] + rz * light[2]) * shadow
     for c in range(3):
         base = paint[part, c] * (1 + warm * (1 - c) * (1.0 if finish == LEAVES else 2.0))
         if finish == ICE:  # what is thick swallows red first

@@ -29,10 +29,11 @@ def orthogonalized(matrix: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows
 
 
 class Muon(torch.optim.Optimizer):
-    """Nesterov momentum, orthogonalised, for the hidden weights of networks (Jordan et al. 2024).
+    """Nesterov momentum, orthogonalised, for all matrices of networks (Jordan et al. 2024).
 
-    A convolution is a matrix of its output channels by all the rest. Biases, norms and embeddings take
-    AdamW's step (Loshchilov & Hutter 2019). The first makes as long a step as the second at the same rate.
+    A convolution is a matrix of its output channels by all the rest. Biases, norms and tables that are
+    looked up take AdamW's step (Loshchilov & Hutter 2019). The first makes as long a step as the second at
+    the same rate.
     """
 
     def __init__(self, networks: Iterable[nn.Module], learning_rate: float, weight_decay: float) -> None:

@@ -20,9 +20,9 @@ from torch import Tensor
 from src.scene.cameras import CameraConfig, Cameras, sample_cameras
 from src.streams import Stream, Streams
 from src.toybox import render
-from src.toybox.captions import Subject
+from src.toybox.captions import TICKETS, Subject
 from src.toybox.paint import BARE_MATERIAL, COLORS, PRECIOUS, paint_table
-from src.toybox.shapes import BASES, KINDS, build
+from src.toybox.shapes import BASES, build
 from src.toybox.world import key_light, pinhole
 
 SIZE = 64  # pixels
@@ -63,8 +63,7 @@ def _pick(names: list[str], u: float) -> str:
 
 def draw_subject(u: np.ndarray) -> Subject:
     """A subject from four uniform numbers: kinds with a front twice as often as others, every base alike."""
-    kinds = [kind for kind in KINDS for _ in range(2 if KINDS[kind].has_front else 1)]
-    kind, fate = _pick(kinds, u[0]), u[1]
+    kind, fate = _pick(TICKETS, u[0]), u[1]
     base = _pick(list(BASES), u[3] / BASED) if u[3] < BASED else ""
     if fate < 0.08:
         return Subject(kind, base=base)

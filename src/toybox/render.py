@@ -11,7 +11,7 @@ import numpy as np
 
 from src.toybox.distance import FAR, bare, compiled, field, inlined, part_at
 from src.toybox.lattice import CELL, HALF, block_at, near, roughly
-from src.toybox.material import fur, shade, unit
+from src.toybox.material import fur, normalize, shade
 from src.toybox.paint import MAIN, PLUSH
 
 TILE = 8  # pixels
@@ -135,7 +135,7 @@ def _look(
     for c in range(3):
         x, y, z = p[0] + e * (c == 0), p[1] + e * (c == 1), p[2] + e * (c == 2)
         n[c] = field(table, rows, begin, end, x, y, z) - smooth
-    unit(n)
+    normalize(n)
     part = part_at(table, rows, begin, end, p[0], p[1], p[2])
     if sky < 0:
         hidden, weight = 0.0, 0.5
@@ -154,7 +154,7 @@ def _aim(camera: np.ndarray, size: int, column: float, row: float, d: np.ndarray
     u, v = 2 * column / size - 1, 1 - 2 * row / size
     for c in range(3):
         d[c] = camera[3, c] + u * camera[1, c] + v * camera[2, c]
-    unit(d)
+    normalize(d)
 
 
 @compiled
@@ -321,7 +321,7 @@ def fog(
 
     Its density is density * sigmoid(-distance / softness).
     """
-    lattice, rows, spans = near(table)
+    lattice, rows, spans = near(table, 2 * REACH)  # every sample's distance counts
     image = np.zeros((size, size, 4), np.float32)
     o, d = camera[0], np.empty(3)
     for row in range(size):

@@ -1,7 +1,7 @@
 """Pictures straight from the bundled prior, by DDIM: `python -m src.toybox.sample prompt="a red car" n=16`.
 
-Writes one grid (PNG). Several prompts, separated by "|", make one row each, which is how
-docs/prior-samples.png was made.
+Writes one grid (PNG). Several prompts, separated by "|", make one row each, as in
+docs/prior-views.png.
 """
 
 import re

@@ -115,7 +115,7 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def pancakes(s: Solid, v: Vary) -> None:
+def pancakes(s: Solid) -> None:
     for k in range(5):
         x, y, z, wide = 0.04 * np.sin(2.1 * k), 0.03 * np.cos(3 * k), -0.105 * k, 0.5 - 0.012 * k
         s.cylinder((x, y, z - 0.11), (x, y, z), wide, WAFFLE, rounding=0.05)
@@ -126,7 +126,7 @@ def pancakes(s: Solid, v: Vary) -> None:
         s.capsule((x, y, -0.03), (1.03 * x, 1.03 * y, -long), 0.045, COCOA)
 
 
-def cushion(s: Solid, v: Vary) -> None:
+def cushion(s: Solid) -> None:
     s.ellipsoid((0, 0, -0.13), (0.50, 0.50, 0.135), RED)
     s.box((0, 0, -0.13), (0.46, 0.46, 0.09), RED, rounding=0.09, blend=0.05)
     for x in (-1, 1):
@@ -135,10 +135,11 @@ def cushion(s: Solid, v: Vary) -> None:
             s.cone((0.45 * x, 0.45 * y, -0.13), (0.52 * x, 0.52 * y, -0.22), 0.03, 0.05, YELLOW)
 
 
-def lily_pad(s: Solid, v: Vary) -> None:
+def lily_pad(s: Solid) -> None:
     s.torus((0, 0, -0.02), 0.49, 0.035, part=GREEN)
     s.cylinder((0, 0, -0.06), (0, 0, 0.0), 0.49, LEAF, rounding=0.025)
-    s.box((0.45, -0.30, 0.0), (0.25, 0.05, 0.2), GREEN, turn=-34, mode=SUBTRACT)
+    # Cut where nothing stands, for it would be cut as well.
+    s.box((0.514, -0.344, -0.06), (0.20, 0.05, 0.08), GREEN, turn=-34, mode=SUBTRACT)
     for ring, count in ((0.10, 7), (0.05, 5)):
         for k in range(count):
             a = 2 * np.pi * k / count
@@ -152,7 +153,7 @@ def lily_pad(s: Solid, v: Vary) -> None:
     s.ellipsoid((-0.36, 0.36, 0.07), 0.045, YELLOW)
 
 
-def stump(s: Solid, v: Vary) -> None:
+def stump(s: Solid) -> None:
     s.cone((0, 0, -0.42), (0, 0, 0.0), 0.50, 0.44, BARK)
     s.cylinder((0, 0, -0.03), (0, 0, 0.012), 0.39, WOOD)
     for k in range(6):
@@ -162,14 +163,14 @@ def stump(s: Solid, v: Vary) -> None:
         )
 
 
-def plate(s: Solid, v: Vary) -> None:
+def plate(s: Solid) -> None:
     s.cone((0, 0, -0.12), (0, 0, -0.04), 0.30, 0.52, WHITE, rounding=0.02)
     s.torus((0, 0, -0.03), 0.53, 0.03, part=WHITE)
     s.torus((0, 0, -0.045), 0.43, 0.018, part=BLUE)
     s.cylinder((0, 0, -0.10), (0, 0, 0.0), 0.34, WHITE)
 
 
-def pedestal(s: Solid, v: Vary) -> None:
+def pedestal(s: Solid) -> None:
     s.box((0, 0, -0.05), (0.46, 0.46, 0.05), MARBLED)
     s.cylinder((0, 0, -0.14), (0, 0, -0.08), 0.40, MARBLED, rounding=0.025)
     s.cylinder((0, 0, -0.44), (0, 0, -0.10), 0.33, MARBLED)
@@ -177,7 +178,7 @@ def pedestal(s: Solid, v: Vary) -> None:
     s.box((0, 0, -0.54), (0.48, 0.48, 0.05), MARBLED)
 
 
-def ice_block(s: Solid, v: Vary) -> None:
+def ice_block(s: Solid) -> None:
     s.box((0, 0, -0.13), (0.50, 0.44, 0.13), FROST, rounding=0.05, turn=12)
     s.box((0.08, 0.10, -0.20), (0.40, 0.46, 0.11), FROST, rounding=0.05, turn=48)
 
@@ -186,10 +187,10 @@ def ice_block(s: Solid, v: Vary) -> None:
 class Base:
     """What something else stands on: built with its top at z = 0, half a unit wide to each side."""
 
-    build: Callable[[Solid, Vary], None]
+    build: Callable[[Solid], None]
     phrase: str
     width: float  # of its half width to the half width of what stands on it
-    sink: float = 0.01  # how deep that sinks in, in world units
+    sink: float = 0.01  # how deep that sinks in, if its half width were 0.35
 
 
 BASES: dict[str, Base] = {
@@ -221,7 +222,7 @@ PAIRS = (
 def build(kind: str, rng: np.random.Generator, variation: float = 0.08, base: str = "") -> np.ndarray:
     """One instance of `kind` as a table of primitives, its proportions varied by up to ±`variation`.
 
-    With a base (a name in BASES), the table of both.
+    With a base (a name in BASES), the table of both; bases do not vary.
     """
 
     def vary(length: float) -> float:
@@ -232,11 +233,11 @@ def build(kind: str, rng: np.random.Generator, variation: float = 0.08, base: st
     if not base:
         return solid.normalized()
     under, both = Solid(), Solid()
-    BASES[base].build(under, vary)
+    BASES[base].build(under)
     low, high = solid.bounds()
     half = float(max(high[0] - low[0], high[1] - low[1])) / 2
     middle = (low + high) / 2
     sink = BASES[base].sink * half / 0.35
+    both.place(solid, 1.0, np.zeros(3))  # comes first: what it carves out or repaints is never the base's
     both.place(under, 2 * BASES[base].width * half, np.array([middle[0], middle[1], low[2] + sink]))
-    both.place(solid, 1.0, np.zeros(3))  # comes last: what a base carves out is never the other's
     return both.normalized()

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from src.errors import UserError
 from src.scene.cameras import orbit
 from src.toybox.arguments import parse
 from src.toybox.captions import MATERIALS, Subject
+from src.toybox.sample import grid
 from src.toybox.shapes import KINDS, PAIRS, build
 from src.toybox.world import SIZE, key_light, photograph
 
@@ -43,9 +45,8 @@ def sheet() -> Image.Image:
     for kind in SHOWN:
         subjects += [Subject(kind, "blue"), Subject(kind, "blue", "ceramic")]
         subjects += [Subject(kind, "", material) for material in MATERIALS]
-    tiles = np.stack([tile(subject) for subject in subjects])
-    rows = tiles.reshape(-1, COLUMNS, SIZE, SIZE, 3).transpose(0, 2, 1, 3, 4).reshape(-1, COLUMNS * SIZE, 3)
-    return Image.fromarray((rows.clip(0, 1) * 255 + 0.5).astype(np.uint8))
+    tiles = np.stack([tile(subject) for subject in subjects]).clip(0, 1)
+    return grid(torch.from_numpy(tiles).permute(0, 3, 1, 2), COLUMNS, enlarge=1)
 
 
 def main() -> None:

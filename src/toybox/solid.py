@@ -16,6 +16,8 @@ import numpy as np
 
 from src.toybox.paint import MAIN
 
+SIDES = (-1, 1)
+GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 BOUNDING_RADIUS = 0.5  # world units; one radius for all kinds, so that framing says nothing about the kind
 
 # Columns of a primitive's row.
@@ -71,9 +73,9 @@ class Solid:
     ) -> None:
         """Box with half sizes `half` and rounded edges, rotated as an ellipsoid is."""
         corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
-        # A rounded corner lies on a sphere around the sharp inner one.
-        inner = corners * np.maximum(np.array(half) - rounding, 0)
-        extent = inner + corners / np.sqrt(3) * rounding
+        # A rounded corner lies on a sphere around the sharp inner one, furthest out along the diagonal.
+        inner = corners * np.maximum(np.array(half) - rounding, 1e-9)
+        extent = inner * (1 + rounding / np.linalg.norm(inner[0]))
         faces = np.concatenate([np.eye(3), -np.eye(3)]) * np.array(half)
         size, bound = (*half, rounding), float(np.linalg.norm(extent, axis=1).max())
         rotation = _rotation(turn, tilt, roll)

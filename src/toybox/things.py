@@ -18,9 +18,7 @@ from src.toybox.paint import (
     WHITE,
     YELLOW,
 )
-from src.toybox.solid import DECAL, SUBTRACT, Solid, Vary
-
-SIDES = (-1, 1)
+from src.toybox.solid import DECAL, SIDES, SUBTRACT, Solid, Vary
 
 
 def robot(s: Solid, v: Vary) -> None:

@@ -38,11 +38,11 @@ class Settings:
 
     folder: str = "outputs/toybox"  # world, checkpoints, logs
     weights: str = "outputs/toybox/weights"  # the exported pipeline; src/toybox/weights is the one that ships
-    shards: int = 50  # of 2,000 pictures
-    autoencoder_steps: int = 3700
-    denoiser_steps: int = 5000
+    shards: int = 18  # of 2,000 pictures
+    autoencoder_steps: int = 3000
+    denoiser_steps: int = 8000
     batch_size: int = 64
-    autoencoder_batch_size: int = 16
+    autoencoder_batch_size: int = 8
     learning_rate: float = 1e-3
     autoencoder_learning_rate: float = 2e-3
     caption_dropout: float = 0.12
@@ -193,8 +193,8 @@ def fit_denoiser(cfg: Settings, team: Team, vae: AutoencoderKL) -> None:
 
     Plain eps spends most of its effort on the finest noise. Which side of an object is seen, though, is
     settled where almost nothing else can be seen: at t > 850 on latents as small as these. Hence the
-    weight, half of all t from there, and kinds with a front drawn twice as often; without them the words
-    for views stayed unlearnt for 150,000 samples.
+    weight, half of all t from there, and kinds with a front drawn twice as often as the world has them;
+    without them the words for views stayed unlearnt for 150,000 samples.
     """
     torch.manual_seed(cfg.seed)
     tokens = taught_tokenizer(cfg, team)

@@ -17,9 +17,7 @@ from src.toybox.paint import (
     WOOD,
     YELLOW,
 )
-from src.toybox.solid import DECAL, SUBTRACT, Solid, Vary
-
-SIDES = (-1, 1)
+from src.toybox.solid import DECAL, SIDES, SUBTRACT, Solid, Vary
 
 
 def car(s: Solid, v: Vary) -> None:

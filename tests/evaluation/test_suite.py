@@ -81,6 +81,16 @@ def test_the_marks_of_toybench_are_true() -> None:
     assert sum(KINDS[subject.kind].has_front for subject in found) == 15
 
 
+def test_the_marks_of_the_gallery_are_true() -> None:
+    """Oracle: the rules of the world."""
+    lines = (CONF / "prompts/gallery.yaml").read_text().splitlines()
+    prompts = [line.removeprefix("- ").partition(" # ") for line in lines if line.startswith("- ")]
+    for prompt, _, mark in prompts:
+        subject = named(prompt)
+        assert subject is not None, prompt
+        assert unseen(subject) == (mark == "held out"), prompt
+
+
 def test_runs_are_those_that_src_train_would_make(planned: list[Case]) -> None:
     """Oracle: the folder's name that the door gives the command's own arguments."""
     for case in (planned[0], planned[4], planned[-1]):
@@ -178,9 +188,12 @@ def test_a_method_may_differ_in_any_setting(tmp_path: Path) -> None:
         ("sds@-1", "'-1' is no guidance scale"),
         ("sds@nan", "'nan' is no guidance scale"),
         ("sds@9999999", "loss.guidance_scale=9999999.0 is out of range"),
-        ("sds,nfsd,sds@100", "names SDS 100 twice"),
+        ("sds,nfsd,sds@100", "losses names SDS 100 and SDS 100, which are the same runs: name each once"),
+        ("nfsd,nfsd+batch_size=1", "NFSD 7.5 and NFSD 7.5 + batch_size=1, which are the same runs"),
         ("nfsd+steps", "'steps' is no setting of a method"),
         ("nfsd+seed=4", "'seed=4' is no setting of a method"),
+        ("nfsd,nfsd+steps=4", "'steps=4' is no setting of a method"),
+        ("nfsd+logging.preview_every=5", "'logging.preview_every=5' is no setting of a method"),
     ],
 )
 def test_losses_that_cannot_be_are_named(losses: str, sentence: str, tmp_path: Path) -> None:

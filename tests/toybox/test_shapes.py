@@ -6,7 +6,7 @@ import pytest
 from src.toybox.distance import distances
 from src.toybox.lattice import CELL, near
 from src.toybox.shapes import BASES, KINDS, PAIRS, build
-from src.toybox.solid import BOUNDING_RADIUS, DECAL, MODE, SUBTRACT, UNION, Solid
+from src.toybox.solid import BOUND, BOUNDING_RADIUS, DECAL, MODE, SUBTRACT, UNION, Solid
 
 EVERYTHING = [(kind, "") for kind in KINDS] + list(PAIRS)
 # What stands to one side only: a chimney, a porthole's flag, a scarf's end, one lily.
@@ -72,6 +72,34 @@ def test_everything_is_in_one_piece(kind: str, base: str) -> None:
     assert pieces(table) == 1
     if (table[:, MODE] == SUBTRACT).any():
         assert cubes(table) == 1
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_nothing_carves_what_the_other_is_made_of(base: str) -> None:
+    """Oracle: a place inside either is inside both together, at 20,000 places.
+
+    A rocket's flat bottom once cut its pedestal off as well.
+    """
+    under = Solid()
+    BASES[base].build(under)
+    points = np.random.default_rng(0).uniform(-0.5, 0.5, (20_000, 3))
+    for kind in KINDS:
+        table = build(kind, np.random.default_rng(2), base=base)
+        both, last = distances(table, points) < 0, len(under.rows)
+        for part in (table[:-last], table[-last:]):
+            inside = distances(part, points) < 0
+            assert both[inside].all(), kind
+            assert inside.sum() > 20, kind
+
+
+def test_a_rounded_box_reaches_its_bound() -> None:
+    """Oracle: the corner of the inner box, and from there `rounding` further out along the diagonal."""
+    solid = Solid()
+    solid.box((0, 0, 0), (0.6, 0.25, 0.1), rounding=0.06)
+    inner = np.array([0.54, 0.19, 0.04])
+    corner = inner + 0.06 * inner / np.linalg.norm(inner)
+    assert distances(np.stack(solid.rows), corner[None])[0] == pytest.approx(0, abs=1e-12)
+    assert solid.rows[0][BOUND] == pytest.approx(np.linalg.norm(corner), abs=1e-8)
 
 
 def test_counting_pieces() -> None:
@@ -199,8 +227,8 @@ def test_what_stands_on_something_stands_above_it() -> None:
     """Oracle: a frog's own rows lie above its lily pad's but for what it sinks in, 5% of the world."""
     table = build("frog", np.random.default_rng(0), base="lily pad")
     alone = Solid()
-    BASES["lily pad"].build(alone, lambda length: length)
-    under, over = table[: len(alone.rows)], table[len(alone.rows) :]
+    BASES["lily pad"].build(alone)
+    over, under = table[: -len(alone.rows)], table[-len(alone.rows) :]
     points = directions(1500) * np.random.default_rng(0).uniform(0, 0.5, (1500, 1))
     top = points[distances(np.ascontiguousarray(under[:2]), points) < 0][:, 2].max()
     assert points[distances(np.ascontiguousarray(over), points) < 0][:, 2].min() > top - 0.05
