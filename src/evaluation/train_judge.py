@@ -41,7 +41,7 @@ class Settings:
     weights: str = "outputs/judge/weights"  # the exported judge; src/evaluation/weights is the one that ships
     shards: int = 60  # of 500 pictures
     fresh_shards: int = 8  # the same, for measuring
-    steps: int = 12000
+    steps: int = 16000
     batch_size: int = 32
     learning_rate: float = 1e-3
     ema: float = 0.998
