@@ -290,7 +290,7 @@ def test_what_guides_is_said_and_kept(tmp_path: Path, capsys: pytest.CaptureFixt
     """Oracle: the bundled model's folder, printed; and in the manifest, with what hashlib says."""
     cfg = tiny(tmp_path, "prior=toybox", "prior.latent_size=16", "steps=1", "batch_size=1")
     train(cfg)
-    line = "prior src/toybox/weights: epsilon prediction, 4x16x16 latents of 64x64 images"
+    line = "prior src/toybox/weights: epsilon prediction, 8x16x16 latents of 128x128 images"
     assert line in capsys.readouterr().out.splitlines()
     files = sorted((ROOT / "src/toybox/weights").rglob("*.safetensors"))
     assert manifest(cfg)["prior"] == {

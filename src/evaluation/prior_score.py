@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -24,8 +23,7 @@ from src.evaluation.wording import VIEWS, Saying, question
 from src.guidance.prior import Prior, PriorConfig, load_prior
 from src.streams import Streams
 from src.toybox.arguments import in_range, parse
-from src.toybox.captions import MATERIALS, Subject, subject, unseen
-from src.toybox.paint import COLORS
+from src.toybox.captions import subjects, unseen
 from src.toybox.sample import ddim, grid
 from src.toybox.shapes import KINDS
 
@@ -55,21 +53,11 @@ class Settings:
 
 def wanted(count: int, seed: int) -> list[Saying]:
     """`count` captions, seen and held out in turn; front, side or back of kinds with a front."""
-    rng = np.random.default_rng([seed, 7])
-    found: list[Saying] = []
-    while len(found) < count:
-        said = subject(rng) if len(found) % 2 == 0 else _any(rng)
-        if unseen(said) == (len(found) % 2 == 1):
-            view = str(rng.choice(VIEWS[:3])) if KINDS[said.kind].has_front else ""
-            found.append(Saying(said, view))
-    return found
-
-
-def _any(rng: np.random.Generator) -> Subject:
-    """A kind in a colour or of a material, every combination alike."""
-    kind = str(rng.choice(list(KINDS)))
-    paints = [*((color, "") for color in COLORS), *(("", name) for name in MATERIALS)]
-    return Subject(kind, *paints[int(rng.integers(len(paints)))])
+    sides = (3 * Streams(seed, 0)("prior-score/view").uniform(count)).long().tolist()
+    return [
+        Saying(subject, VIEWS[side] if KINDS[subject.kind].has_front else "")
+        for subject, side in zip(subjects(count, seed), sides, strict=True)
+    ]
 
 
 def draw(prior: Prior, said: list[Saying], cfg: Settings) -> Float[Tensor, "N 3 H W"]:

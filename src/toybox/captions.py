@@ -174,6 +174,19 @@ def subject(rng: np.random.Generator) -> Subject:
     return Subject(kind, _pick(rng, colors), "" if rng.random() < 0.55 else _pick(rng, bare), base)
 
 
+def subjects(count: int, seed: int) -> list[Subject]:
+    """`count` subjects in turn: one that captions name, one in a colour or material that they never do."""
+    rng = np.random.default_rng([seed, 7])
+    paints = [*((color, "") for color in COLORS), *(("", material) for material in MATERIALS)]
+    found: list[Subject] = []
+    while len(found) < count:
+        left_out = len(found) % 2 == 1
+        one = Subject(_pick(rng, list(KINDS)), *_pick(rng, paints)) if left_out else subject(rng)
+        if unseen(one) == left_out:
+            found.append(one)
+    return found
+
+
 def caption(subject: Subject, views: tuple[str, str], bad_words: list[str], rng: np.random.Generator) -> str:
     """One of the captions of a picture.
 
