@@ -13,7 +13,7 @@ from src.toybox.world import DEGRADED, OVERHEAD, SHARD, SIZE, TOY_CAMERA
 TIME_ON_2_CORES = {
     "the world": "about 10 minutes",
     "the autoencoder": "21 minutes on one core, to 31.5 dB",
-    "the denoiser": "{samples:,} samples, about 160 minutes (100 of them on one core)",
+    "the denoiser": "{samples:,} samples, about 200 minutes on one core",
 }
 
 TEMPLATE = """\

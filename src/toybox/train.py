@@ -40,7 +40,7 @@ class Settings:
     weights: str = "outputs/toybox/weights"  # the exported pipeline; src/toybox/weights is the one that ships
     shards: int = 18  # of 2,000 pictures
     autoencoder_steps: int = 3000
-    denoiser_steps: int = 8000
+    denoiser_steps: int = 6600
     batch_size: int = 64
     autoencoder_batch_size: int = 8
     learning_rate: float = 1e-3
