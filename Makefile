@@ -1,4 +1,4 @@
-# One command from a fresh clone: `make train prompt="a blue mushroom"`. Needs make and Python >= 3.11 with venv.
+# One command from a fresh clone: `make train prompt="a ripe strawberry"`. Needs make and Python >= 3.11 with venv.
 
 PYTHON ?= python3
 TORCH_INDEX ?=# e.g. PyTorch's own CPU index: saves the several GB of CUDA inside Linux's plain torch
@@ -19,8 +19,8 @@ help: ## list the targets
 
 setup: $(INSTALLED) ## make .venv and install the pinned packages
 
-train: $(INSTALLED) ## train one prompt and leave its turntable: make train prompt="a blue mushroom"
-	@test -n "$$PROMPT" || { echo 'make train needs a prompt: make train prompt="a blue mushroom"' >&2; exit 2; }
+train: $(INSTALLED) ## train one prompt and leave its turntable: make train prompt="a ripe strawberry"
+	@test -n "$$PROMPT" || { echo 'make train needs a prompt: make train prompt="a ripe strawberry"' >&2; exit 2; }
 	@$(BIN)/python -m src.train "prompt=$$PROMPT"
 
 test: $(INSTALLED) ## run the whole CPU test suite

@@ -1,7 +1,7 @@
 """Pictures straight from the bundled prior, by DDIM: `python -m src.toybox.sample prompt="a red car" n=16`.
 
 Writes one grid (PNG). Several prompts, separated by "|", make one row each, as in
-docs/prior-views.png.
+docs/prior-views.webp.
 """
 
 import re
