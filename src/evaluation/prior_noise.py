@@ -17,13 +17,12 @@ from tqdm import tqdm
 
 from src.checkpoint import write_atomically
 from src.door import one_sentence
-from src.errors import UserError
 from src.evaluation.judge import BUNDLED, Judge, load_judge
 from src.evaluation.prior_score import Answer, ask
 from src.evaluation.wording import Saying
 from src.guidance.prior import Prior, PriorConfig, load_prior
 from src.streams import Streams
-from src.toybox.arguments import in_range, parse
+from src.toybox.arguments import in_range, parse, timesteps
 from src.toybox.portraits import FRESH
 from src.toybox.sample import denoised
 from src.toybox.world import shard
@@ -48,14 +47,7 @@ class Settings:
         in_range(self, ["pictures"], 1, 1500)
         in_range(self, ["steps"], 1, 1000)
         in_range(self, ["seed"], 0, 2**31)
-        self.timesteps()
-
-    def timesteps(self) -> list[int]:
-        """`times` as numbers; raises UserError where one of them is no timestep."""
-        found = [int(t) if t.strip().isdecimal() else -1 for t in self.times.split(",")]
-        if not all(1 <= t <= 999 for t in found):
-            raise UserError(f"times={self.times}: write timesteps from 1 to 999, as in times=200,500,800")
-        return found
+        timesteps(self.times)
 
 
 def fresh(count: int, seed: int) -> tuple[Float[Tensor, "N 3 H W"], list[Saying]]:
@@ -93,7 +85,7 @@ def measure(cfg: Settings, judge: Judge, prior: Prior) -> str:
     images, said = fresh(cfg.pictures, cfg.seed)
     lines = [f"| t | {' | '.join(ASKED)} |", "|---|" + "---|" * len(ASKED)]
     lines.append(row("the picture itself", ask(judge, images, said)))
-    for t in tqdm(cfg.timesteps(), desc="t"):
+    for t in tqdm(timesteps(cfg.times), desc="t"):
         steps = max(1, round(cfg.steps * t / 999))
         lines.append(row(str(t), ask(judge, survivors(prior, images, t, steps, cfg.seed), said)))
     return "\n".join(lines) + "\n"

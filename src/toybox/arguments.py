@@ -34,3 +34,11 @@ def in_range(settings: object, names: Sequence[str], low: int | float, high: int
         value = getattr(settings, name)
         if not low <= value <= high:  # also true of nan
             raise UserError(f"{name}={value} is out of range: choose {low} to {high}")
+
+
+def timesteps(times: str) -> list[int]:
+    """Read times=200,500,800; raises UserError where one of them is no timestep."""
+    found = [int(t) if t.strip().isdecimal() else -1 for t in times.split(",")]
+    if not all(1 <= t <= 999 for t in found):
+        raise UserError(f"times={times}: write timesteps from 1 to 999, as in times=200,500,800")
+    return found
