@@ -76,7 +76,8 @@ def contact_sheet(
     margin, label, line = 10, 120, 14
     most = max((len(cell.lines) for cell in cells.values()), default=0)
     wide, high = 4 * THUMBNAIL, THUMBNAIL + most * line + 6
-    head = 80
+    titles = [_wrapped(column, 40) for column in columns]
+    head = 62 + 18 * max((title.count("\n") + 1 for title in titles), default=1)
     width = max(
         2 * margin + label + len(columns) * (wide + margin), int(small.getlength(legend)) + 2 * margin
     )
@@ -85,8 +86,8 @@ def contact_sheet(
     pen = ImageDraw.Draw(sheet)
     pen.text((margin, margin), title, INK, ImageFont.load_default(16))
     pen.text((margin, margin + 24), legend, FAINT, small)
-    for x, column in enumerate(columns):
-        pen.text((margin + label + x * (wide + margin), head - 24), column, INK, font)
+    for x, column in enumerate(titles):
+        pen.multiline_text((margin + label + x * (wide + margin), 56), column, INK, font)
     for y, row in enumerate(rows):
         top = head + y * (high + 4)
         pen.multiline_text((margin, top + 4), _wrapped(row), INK, font)
@@ -124,7 +125,7 @@ def _picture(view: UInt8[Tensor, "3 H W"]) -> Image.Image:
 
 
 def _wrapped(text: str, width: int = 15) -> str:
-    """Break a prompt into lines that fit beside its row."""
+    """Break a prompt or a method into lines that fit beside its row, or above its column."""
     lines = [""]
     for word in text.split():
         if len(lines[-1]) + len(word) >= width:

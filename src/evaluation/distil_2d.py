@@ -1,0 +1,150 @@
+"""What losses make of latents alone, without any 3-D: `python -m src.evaluation.distil_2d`.
+
+Every method starts from the same grey picture, sees the same draws and takes the same steps of Adam; what
+comes out is compared with samples of the prior.  Beside each stands R, how far NFSD should overshoot: only
+t < cut pulls back, so for Gaussians it rests at mu_g + R (mu_g - mu_neg), mu_g being the guided mean.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from tqdm import tqdm
+
+from src.checkpoint import write_atomically
+from src.command_line import prompt_list
+from src.config import RunConfig
+from src.door import CONF, one_sentence, settings
+from src.evaluation import looks
+from src.evaluation.suite import Method, methods
+from src.guidance.losses import NFSD
+from src.guidance.prior import Prior, load_prior
+from src.guidance.prompts import Text
+from src.guidance.terms import score_terms
+from src.guidance.timesteps import sample_timesteps
+from src.streams import Streams
+from src.toybox.arguments import in_range, parse
+from src.toybox.sample import ddim, grid
+
+GREY = 0.8
+
+
+@dataclass
+class Settings:
+    """What the command line can change."""
+
+    losses: str = "[sds@7.5,sds,nfsd,nfsd+loss.cut=200,nfsd+loss.cut=200+loss.sigma_power=2]"
+    prompts: str = "gallery"  # of conf/prompts
+    preset: str = "bench"  # whose steps and whose range of t
+    pictures: int = 2  # of each prompt
+    lr: float = 0.03
+    seed: int = 0
+    out: str = "outputs/distil-2d"  # .md and .png
+
+    def __post_init__(self) -> None:
+        in_range(self, ["pictures"], 1, 1000)
+        in_range(self, ["lr"], 1e-6, 10)
+        in_range(self, ["seed"], 0, 2**31)
+
+
+def distil(
+    prior: Prior, cfg: RunConfig, prompts: Sequence[str], lr: float, seed: int
+) -> Float[Tensor, "N C h w"]:
+    """Latents after cfg.steps of Adam along cfg.loss, one for each prompt, from a grey picture on."""
+    count = len(prompts)
+    cond = prior.embed(list(prompts))
+    nothing, negative = (prior.embed([said]).expand_as(cond) for said in ("", cfg.prompts.negative))
+    text = Text(cond, nothing, negative)
+    start = torch.full((count, 3, prior.image_size, prior.image_size), GREY)
+    latents = prior.encode(start, Streams(seed, 0)("distil-2d/vae")).detach().requires_grad_()
+    optimizer = torch.optim.Adam([latents], lr, (cfg.optimizer.beta1, cfg.optimizer.beta2))
+    for step in tqdm(range(cfg.steps), desc=cfg.loss_name, leave=False):
+        stage, draw = cfg.schedule.at(step), Streams(seed, step)
+        t = sample_timesteps(stage.t_min, stage.t_max, count, draw("t"))
+        noise = draw("noise").normal(*latents.shape)
+        latents.grad = cfg.loss(score_terms(prior, latents, noise, t, text, cfg.loss.needs(t)))
+        optimizer.step()
+    return latents.detach()
+
+
+def overshoot(cfg: RunConfig, prior: Prior, deviation: float) -> float:
+    """R = sum of w k over t >= cut / sum of w k over t < cut, k = sigma alpha / (alpha^2 d^2 + sigma^2).
+
+    `deviation` is d, that of a prompt's latents; the t are those of the end of the run.  Losses that pull
+    back at every t do not overshoot: 0.
+    """
+    if not isinstance(cfg.loss, NFSD):
+        return 0.0
+    stage, cut = cfg.schedule.at(cfg.steps - 1), cfg.loss.cut
+    t = torch.arange(stage.t_min, stage.t_max + 1)
+    squared = prior.alphas_cumprod[t].cpu()
+    alpha, sigma = squared.sqrt(), (1 - squared).sqrt()
+    pull = alpha**cfg.loss.alpha_power * sigma**cfg.loss.sigma_power * sigma * alpha
+    pull = pull / (squared * deviation**2 + 1 - squared)
+    below = float(pull[t < cut].sum()) * cfg.loss.weight_below_cut
+    return float(pull[t >= cut].sum()) / below if below else float("inf")
+
+
+def spread(latents: Float[Tensor, "N C h w"], of_prompt: int) -> float:
+    """Root mean square deviation of a prompt's latents from their own mean; `of_prompt` in a row each."""
+    groups = latents.unflatten(0, (-1, of_prompt))
+    return float(groups.var(1).mean().sqrt())
+
+
+def compare(cfg: Settings, chosen: Sequence[Method]) -> tuple[str, Float[Tensor, "N 3 H W"], int]:
+    """Distil, and compare with samples; returns a table in Markdown, all pictures, and how many a row."""
+    runs = [
+        settings("prompt=any", f"preset={cfg.preset}", "prior=toybox", *one.overrides()) for one in chosen
+    ]
+    names = [
+        " + ".join([f"{run.loss_name.upper()} {run.loss.guidance_scale:g}", *one.others])
+        for run, one in zip(runs, chosen, strict=True)
+    ]
+    prior = load_prior(runs[0].prior, "cpu")
+    prompts = [said for said in prompt_list("prompts", cfg.prompts, CONF) for _ in range(cfg.pictures)]
+    # As src/evaluation/looks.py samples, but several for each of few prompts.
+    many = [said for said in prompts[:: cfg.pictures] for _ in range(4)]
+    drawn = ddim(prior, many, 7.5, 25, Streams(cfg.seed, 0)("distil-2d/samples"), eta=1.0)
+    deviation, samples = spread(drawn, 4), prior.decode(drawn)
+    lines = [
+        "| | R | fine detail beside samples (dB) | distance of spectrum (dB) | saturation beside samples |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    rows = []
+    for name, run in zip(names, runs, strict=True):
+        pictures = prior.decode(distil(prior, run, prompts, cfg.lr, cfg.seed))
+        rows.append(pictures)
+        found = looks.measure(pictures, samples)
+        cells = [
+            f"{overshoot(run, prior, deviation):.2g}",
+            f"{found.spectrum_detail:+.2f}",
+            f"{found.spectrum_distance:.2f}",
+            f"{found.saturation_excess:+.3f}",
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    lines.append(
+        f"| floor | | {found.spectrum_detail_floor:.2f} | {found.spectrum_distance_floor:.2f} "
+        f"| {found.saturation_excess_floor:.3f} |"
+    )
+    return "\n".join(lines) + "\n", torch.cat(rows), len(prompts)
+
+
+@one_sentence
+def main(arguments: list[str]) -> int:
+    """Exit code 0, 2 after one sentence about what the user can put right, 130 after Ctrl-C."""
+    cfg = parse(Settings, arguments)
+    text, pictures, columns = compare(cfg, methods(cfg.losses))
+    out = Path(cfg.out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(Path(f"{out}.md"), text.encode())
+    grid(pictures, columns, enlarge=1).save(f"{out}.png")
+    print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

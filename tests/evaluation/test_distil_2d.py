@@ -1,0 +1,56 @@
+"""Losses on latents alone: where Gaussians say that they come to rest, and how far NFSD overshoots."""
+
+import pytest
+import torch
+
+from src.door import settings
+from src.evaluation.distil_2d import distil, overshoot, spread
+from src.guidance.gaussian import gaussian_prior
+from tests.oracles import push_over_pull
+
+MEANS = {"": 0.0, "good": 0.05, "bad": -0.05}
+GUIDED = 7.5 * 0.05
+RUN = ("prompt=good", "preset=bench", "prompts.negative=bad", "schedule.t_max_after=980")
+
+
+def overshot(cut: int) -> float:
+    """z* = mu_g + R (mu_g - mu_neg), mu_g = 7.5 m."""
+    return GUIDED + push_over_pull(20, 980, cut, 0.0, 0.5) * (GUIDED - MEANS["bad"])
+
+
+@pytest.mark.parametrize(
+    ("loss", "rest"),
+    [
+        (("loss=sds", "loss.guidance_scale=7.5"), GUIDED),
+        (("loss=nfsd",), overshot(600)),
+        (("loss=nfsd", "loss.cut=300"), overshot(300)),
+    ],
+)
+def test_latents_come_to_rest_where_gaussians_say(loss: tuple[str, ...], rest: float) -> None:
+    """Oracle: the fixed points of SDS and of NFSD (tests/guidance/test_losses.py); from 0.6, not at any.
+
+    0.05, because Adam divides rare large gradients by what came before them: its rest is not quite the mean
+    gradient's.
+    """
+    prior = gaussian_prior(
+        size=8, deviation=0.5, means={said: torch.full((3, 8, 8), mean) for said, mean in MEANS.items()}
+    )
+    found = distil(prior, settings(*RUN, *loss), ["good"] * 16, 0.03, seed=0)
+    assert found.mean().item() == pytest.approx(rest, abs=0.05)
+
+
+def test_overshoot_is_push_over_pull() -> None:
+    """Oracle: the same ratio, summed independently; SDS pulls back at every t."""
+    prior = gaussian_prior(size=8, deviation=0.5, means={"": torch.zeros(3, 8, 8)})
+    paper = settings(*RUN, "loss=nfsd", "loss.cut=200", "loss.sigma_power=2")
+    assert overshoot(paper, prior, 0.5) == pytest.approx(push_over_pull(20, 980, 200, 2.0, 0.5), rel=1e-6)
+    halved = settings(*RUN, "loss=nfsd", "loss.cut=200", "loss.weight_below_cut=2")
+    assert overshoot(halved, prior, 0.5) == pytest.approx(push_over_pull(20, 980, 200, 0.0, 0.5) / 2)
+    assert overshoot(settings(*RUN, "loss=nfsd", "loss.cut=10"), prior, 0.5) == float("inf")
+    assert overshoot(settings(*RUN, "loss=sds"), prior, 0.5) == 0
+
+
+def test_spread_is_that_within_prompts() -> None:
+    """Oracle: two prompts whose latents differ by 100 between them and by +-1 within."""
+    latents = torch.tensor([-1.0, 1, 99, 101]).view(4, 1, 1, 1)
+    assert spread(latents, 2) == pytest.approx(2**0.5)
