@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from src.errors import UserError
-from src.evaluation.prior_parts import GREY, Settings, pairs, parts, row
+from src.evaluation.prior_parts import Settings, parts, row
 from src.guidance.gaussian import gaussian_prior
 from src.guidance.prompts import Text
+from src.toybox.pairs import GREY, pairs
 from tests.oracles import alpha_bar
 
 MEANS = {"": 0.1, "good": 0.6, "bad": -0.5}
