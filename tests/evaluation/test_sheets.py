@@ -51,3 +51,14 @@ def test_a_sheet_has_a_place_for_every_run_and_says_which_are_missing() -> None:
     assert rows.min() > sheet.shape[0] // 2 - 40
     assert columns.min() > sheet.shape[1] // 2
     assert red.sum() == 4 * 72 * 72
+
+
+def test_a_long_method_stays_above_its_own_column() -> None:
+    """Oracle: without a second title, nothing is drawn between the first column and the end of the sheet."""
+    long = "NFSD 7.5 + schedule.resolution_after=128 + field.hash_grid.levels=6 + prompts.interpolate=true"
+    sheet = np.asarray(contact_sheet(["a cat"], [long, ""], {}, "suite", ""))
+    second = 10 + 120 + 4 * 72 + 10
+    # Below title and legend, above the cells; the title breaks into three lines of 18 pixels.
+    head = sheet[50 : 62 + 3 * 18]
+    assert (head[:, second:] == 255).all()
+    assert (head[-18:, 130:second] < 255).any()
