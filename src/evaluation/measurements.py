@@ -31,7 +31,7 @@ from src.model import Model, load_run
 from src.run_folder import read_manifest
 from src.toybox.captions import Subject, named
 
-VERSION = 2  # of the figures' definitions: raise it with them, and suites evaluate their runs anew
+VERSION = 3  # of the figures' definitions: raise it with them, and suites evaluate their runs anew
 NAME = "evaluation"
 ATTRIBUTES = ("kind", "color", "material", "base", "view")  # that the judge's own error is known for
 
