@@ -66,13 +66,19 @@ class Draws(NamedTuple):
 
 
 def read_runs(folder: Path) -> list[Run]:
-    """Read every run below a folder, in the order of their names; UserError if there is none."""
+    """Read every run below a folder, in the order of the settings in which they differ; UserError if none."""
     if not folder.is_dir():
         raise UserError(f"sweep={folder} is no folder: name a sweep's, as in sweep=outputs/NAME")
     runs = [_read(path.parent) for path in sorted(folder.glob("*/config.yaml"))]
     if not runs:
         raise UserError(f"sweep={folder} holds no run: name the folder that holds the runs' folders")
-    return runs
+    names = independent(runs)
+    return sorted(runs, key=lambda run: [in_order(run.settings.get(name)) for name in names])
+
+
+def in_order(value: Value) -> tuple[bool, float, str]:
+    """A key to sort by: numbers by size, then texts."""
+    return (True, 0.0, str(value)) if isinstance(value, str) else (False, float(value or 0), "")
 
 
 def differing(runs: Sequence[Run]) -> list[str]:

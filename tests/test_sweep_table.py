@@ -35,6 +35,14 @@ def test_the_table_holds_settings_cost_and_state(grid: Path) -> None:
     assert (grid / done["run"]).is_dir()
 
 
+def test_rows_are_sorted_as_people_count(grid: Path) -> None:
+    """Oracle: losses by name, then scales by size (7.5 before 100, not so as texts), then seeds."""
+    write_table(grid, read_runs(grid))
+    rows = [(row["loss"], float(row["loss.guidance_scale"]), int(row["seed"])) for row in rows_of(grid)]
+    assert rows == sorted(rows)
+    assert len({row[1] for row in rows}) > 1
+
+
 def test_the_table_to_read_says_the_same(grid: Path) -> None:
     """Oracle: the last run's cells, written by hand; as many cells in every line; command and failures."""
     remember(grid, "python -m src.train -m …", {"job 3 (seed=-1)": "seed=-1 is out of range"})
@@ -46,7 +54,7 @@ def test_the_table_to_read_says_the_same(grid: Path) -> None:
     body = [line for line in lines if line.startswith("|")]
     assert len(body) == 2 + 7
     assert body[-1].startswith(
-        "| 1 | sds | 7.5 | – | – | finished | 3 | 4 | 15 | 2.50 | 0.25 | a-red-cube-sds-"
+        "| 0 | sds | 100.0 | – | – | finished | 3 | 4 | 15 | 2.50 | 0.25 | a-red-cube-sds-"
     )
     assert all(line.count("|") == body[0].count("|") for line in body)
     assert remembered(grid) == (

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 from PIL import Image, ImageSequence
 
 from src.errors import UserError
-from src.sweep import Run, Value, differing, independent
+from src.sweep import Run, Value, differing, in_order, independent
 
 T = TypeVar("T")
 PANELS = ("colour", "depth", "opacity")  # of turntable.webp, from the left
@@ -54,10 +54,10 @@ def arrange(runs: Sequence[Run], rows: str | None, columns: str | None) -> Grid:
         rows = rows or within.pop(0)
         columns = columns or within.pop(0)
     cells: dict[tuple[Value, Value], list[int]] = defaultdict(list)
-    for index in sorted(range(len(runs)), key=lambda i: [_order(_of(runs[i], name)) for name in within]):
+    for index in sorted(range(len(runs)), key=lambda i: [in_order(_of(runs[i], name)) for name in within]):
         cells[_of(runs[index], rows), _of(runs[index], columns)].append(index)
-    row_values = sorted({row for row, _ in cells}, key=_order)
-    column_values = sorted({column for _, column in cells}, key=_order)
+    row_values = sorted({row for row, _ in cells}, key=in_order)
+    column_values = sorted({column for _, column in cells}, key=in_order)
     return Grid(rows, columns, row_values, column_values, dict(cells), within)
 
 
@@ -121,8 +121,3 @@ def strip(turn: Sequence[Image.Image], name: str, frames: int) -> bytes:
 
 def _of(run: Run, name: str | None) -> Value:
     return None if name is None else run.settings.get(name)
-
-
-def _order(value: Value) -> tuple[bool, float, str]:
-    """Numbers by size, then texts."""
-    return (True, 0.0, str(value)) if isinstance(value, str) else (False, float(value or 0), "")
