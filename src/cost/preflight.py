@@ -78,11 +78,8 @@ def _measure(
     """Seconds and peak bytes of a stretch's worst step."""
     # With this threshold every cell counts as occupied, however often the grid is refreshed.
     full = replace(cfg, occupancy=replace(cfg.occupancy, threshold=0.0))
-    stage, last = cfg.schedule.at(stretch[0]), stretch[-1]
-    least, worst = (
-        torch.tensor(stage.t_min),
-        most_rows(cfg, stage.t_min, max(stage.t_max, cfg.schedule.t_max_after)),
-    )
+    (t_min, t_max), last = cfg.schedule.span(stretch), stretch[-1]
+    least, worst = torch.tensor(t_min), most_rows(cfg, t_min, t_max)
     with _peak(device) as peak:
         model = build(full, device)
         optimizer = make_optimizer(full, model)
