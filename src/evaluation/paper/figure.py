@@ -28,7 +28,8 @@ class Figure(NamedTuple):
         folder.mkdir(parents=True, exist_ok=True)
         self.picture.save(folder / "figure.png", optimize=True)
         write_atomically(folder / "numbers.json", (json.dumps(self.numbers, indent=1) + "\n").encode())
-        paragraphs = [fill(" ".join(part.split()), 110) for part in self.caption.strip().split("\n\n")]
+        parts = [part.strip() for part in self.caption.strip().split("\n\n")]
+        paragraphs = [part if part.startswith("|") else fill(" ".join(part.split()), 110) for part in parts]
         text = "\n\n".join([*paragraphs, markdown(self.numbers)])
         write_atomically(folder / "caption.md", text.encode())
 

@@ -67,7 +67,7 @@ def _cell(picture: Float[Tensor, "3 height width"]) -> Image.Image:
     return Image.fromarray(pixels.numpy())
 
 
-def _folded(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> str:
+def _folded(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int | float) -> str:
     lines: list[str] = []
     for line in text.split("\n"):
         current = ""

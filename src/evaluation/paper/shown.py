@@ -97,7 +97,7 @@ def zero_colour(prior: Prior) -> Float[Tensor, "3 H W"]:
 
 def gain(part: Float[Tensor, "N C h w"]) -> float:
     """The power of two that brings a part's size nearest to 0.7, to be seen when decoded; latents have 1."""
-    return float(2 ** max(0, round(math.log2(0.7 / float(part.square().mean().sqrt())))))
+    return float(2.0 ** round(math.log2(0.7 / float(part.square().mean().sqrt()))))
 
 
 def linear_colour(shown: Shown) -> Float[Tensor, "3"]:
