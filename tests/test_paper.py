@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from src.guidance import replica
 from src.paper import main
 
 
@@ -29,7 +28,7 @@ def test_a_slip_is_one_sentence(arguments: list[str], said: str, capsys: pytest.
 
 
 def test_a_figure_of_the_toy_world(tmp_path: Path) -> None:
-    """Oracle: figure 2 of two pictures: the true silhouettes hold most of delta_C, for chance's share beside it."""
+    """Oracle: figure 2 of two pictures leaves its three files, and says where the pictures are from."""
     assert main(["fig=2", "pictures=2", f"out={tmp_path}"]) == 0
     said = " ".join((tmp_path / "fig2-toybox/caption.md").read_text().split())
     assert "photographs of the toy world, whose true silhouettes are known" in said

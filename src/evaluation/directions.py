@@ -20,7 +20,7 @@ from src.evaluation.paper.shown import decoded, encoded, gain, samples, zero_col
 from src.guidance.losses import DistillationLoss
 from src.guidance.prior import Prior
 from src.guidance.prompts import Text
-from src.guidance.terms import score_terms
+from src.guidance.terms import Question, score_terms
 from src.streams import Streams
 
 FIFTHS = range(0, 1000, 200)
@@ -61,7 +61,7 @@ def ask_all(
             for branch, mask in loss.needs(t).items():
                 needs[branch] = needs.get(branch, torch.zeros_like(mask)) | mask
         every = Text(*(said.expand(count, -1, -1) for said in text[:3]))
-        terms = score_terms(prior, latents, noise, t, every, needs)
+        terms = score_terms(prior, Question(latents, noise, t, every), needs)
         times.append(t)
         for name, loss in losses.items():
             found[name].append(loss(terms))

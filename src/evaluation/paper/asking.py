@@ -6,7 +6,7 @@ from torch import Tensor
 
 from src.guidance.prior import Prior
 from src.guidance.prompts import Text
-from src.guidance.terms import ScoreTerms, score_terms
+from src.guidance.terms import Question, ScoreTerms, score_terms
 from src.streams import Streams
 
 AT_ONCE = 32
@@ -38,7 +38,7 @@ def ask(
             needs["cond"], cond = everywhere, prior.embed(captions[some])
         t_each = torch.full((count,), t, device=latents.device)
         text = Text(cond, nothing, nothing)
-        found.append(score_terms(prior, latents[some], noise[some], t_each, text, needs))
+        found.append(score_terms(prior, Question(latents[some], noise[some], t_each, text), needs))
     return torch.cat([terms.cond for terms in found]), torch.cat([terms.uncond for terms in found])
 
 
