@@ -164,7 +164,7 @@ def drawn_rows(cfg: RunConfig, steps: range) -> int:
 def guidance_costs(cfg: RunConfig, weightless: Weightless, steps: range, mean_rows: float) -> dict[str, Cost]:
     """Price encoding, the UNet's mean and largest call, and the encoder's backward pass, on meta tensors."""
     prior, stage = weightless.prior, cfg.schedule.at(steps[0])
-    t = most_rows(cfg, stage.t_min, stage.t_max)
+    t = most_rows(cfg, *cfg.schedule.span(steps))
     most = cfg.batch_size * int(rows_at(cfg, t[None]))
     image = torch.empty(
         cfg.batch_size, 3, stage.resolution, stage.resolution, device="meta", requires_grad=True
