@@ -77,7 +77,7 @@ def take_step(
         total = surrogate(latents, grad) + penalty
         # Maps that no gradient flows to (depth, most of the time) let go of their graph: while they held it,
         # backward would keep their part of every chunk that it computes again, 24 bytes a sample.
-        view = Rendering(*(map_.detach() for map_ in view))
+        view = view.detach()
         total.backward()
     with part("optimiser"):
         optimizer.step()
