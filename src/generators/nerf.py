@@ -15,6 +15,7 @@ from src.model import Model, parameter_groups
 from src.scene.cameras import Cameras, sample_cameras
 from src.scene.regularizers import regularize
 from src.scene.rendering import render
+from src.scene.shading import Shader, draw_light
 from src.streams import Streams
 
 
@@ -32,7 +33,11 @@ class NeRF:
             occupancy.update(field, draw("occupancy"), step)
             if camera is None:
                 camera = sample_cameras(cfg.camera, cfg.batch_size, stage.resolution, draw("camera"))
-            view = render(field, background, occupancy, camera, cfg.render, draw)
+            shader = None
+            if cfg.shading.on:
+                light = draw_light(cfg.shading, camera, step, draw("light"))
+                shader = Shader(field.density, light, cfg.shading.normal_step)
+            view = render(field, background, occupancy, camera, cfg.render, draw, shader)
         with part("encode"):
             latents = self._prior.encode(view.image, draw("vae"))
         penalty = regularize(cfg.regularizer, view, step, latents[0].numel())

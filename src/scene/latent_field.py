@@ -10,9 +10,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from src.scene.background import Background, BackgroundConfig, spherical_harmonics
+from src.scene.background import Background, BackgroundConfig, Solid, spherical_harmonics
 from src.scene.field import Field, FieldConfig, dense_layer
-from src.streams import Streams
+from src.streams import Stream, Streams
 
 RIDGE = 1e-3  # of the mean square of the latents
 
@@ -23,37 +23,6 @@ STABLE_DIFFUSION = (
     (-0.158, 0.189, 0.264),
     (-0.184, -0.271, -0.473),
 )
-
-
-class LatentField(Field):
-    """A field whose colours are latents: as many channels as the prior's, of any value."""
-
-    def __init__(self, cfg: FieldConfig, channels: int, streams: Streams) -> None:
-        super().__init__(cfg, streams)
-        self.color_out = dense_layer(channels, cfg.hidden, "color_out", streams)
-
-    def forward(self, points: Float[Tensor, "N 3"]) -> tuple[Float[Tensor, " N"], Float[Tensor, "N C"]]:
-        """Density and latents."""
-        encoded = self._encode(points)
-        density = self._density(self._head(encoded, self.density_hidden, self.density_out), points)
-        return density, self.cfg.color_gain * self._head(encoded, self.color_hidden, self.color_out)
-
-
-class LatentBackground(Background):
-    """An environment map of latents; a solid colour has no meaning here, so none is drawn."""
-
-    def __init__(self, cfg: BackgroundConfig, channels: int, streams: Streams) -> None:
-        super().__init__(cfg, streams)
-        self.out = dense_layer(channels, cfg.hidden, "background_out", streams)
-
-    def draw(self, batch: int, stream: object | None) -> None:
-        """Nothing."""
-
-    def forward(self, directions: Float[Tensor, "N 3"]) -> Float[Tensor, "N C"]:
-        """The map's latents in unit directions."""
-        hidden = functional.linear(spherical_harmonics(directions), self.first).relu()
-        hidden = functional.linear(hidden, self.second).relu()
-        return functional.linear(hidden, self.out)
 
 
 class ColorMap(nn.Module):
@@ -71,26 +40,66 @@ class ColorMap(nn.Module):
         return 0.5 * (latents @ self.matrix + 1)
 
 
-class ColoredField(nn.Module):
-    """A latent field seen through a colour map, point by point: Latent-NeRF's stage in RGB."""
+class LatentField(Field):
+    """A field whose colours are latents: as many channels as the prior's, of any value; and their colours."""
 
-    def __init__(self, field: LatentField, colors: ColorMap) -> None:
-        super().__init__()
-        self.field, self.colors = field, colors
+    def __init__(self, cfg: FieldConfig, channels: int, streams: Streams) -> None:
+        super().__init__(cfg, streams)
+        self.color_out = dense_layer(channels, cfg.hidden, "color_out", streams)
+        self.colors = ColorMap(torch.zeros(channels, 3))
 
-    @property
-    def radius(self) -> float:
-        """The field's."""
-        return self.field.radius
+    def forward(self, points: Float[Tensor, "N 3"]) -> tuple[Float[Tensor, " N"], Float[Tensor, "N C"]]:
+        """Density and latents."""
+        encoded = self._encode(points)
+        density = self._density(self._head(encoded, self.density_hidden, self.density_out), points)
+        return density, self.cfg.color_gain * self._head(encoded, self.color_hidden, self.color_out)
+
+
+class LatentBackground(Background):
+    """An environment map of latents; a solid colour has no meaning here, so none is drawn."""
+
+    def __init__(self, cfg: BackgroundConfig, channels: int, streams: Streams) -> None:
+        super().__init__(cfg, streams)
+        self.out = dense_layer(channels, cfg.hidden, "background_out", streams)
+
+    def draw(self, batch: int, stream: Stream | None) -> Solid | None:
+        """Nothing."""
+        return None
+
+    def forward(self, directions: Float[Tensor, "N 3"]) -> Float[Tensor, "N C"]:
+        """The map's latents in unit directions."""
+        hidden = functional.linear(spherical_harmonics(directions), self.first).relu()
+        hidden = functional.linear(hidden, self.second).relu()
+        return functional.linear(hidden, self.out)
+
+
+class ColoredField(Field):
+    """A latent field seen through its colour map, point by point: for the eye, and for training in RGB."""
+
+    def __init__(self, latent: LatentField) -> None:
+        nn.Module.__init__(self)  # it has nothing of its own
+        self.cfg, self.latent = latent.cfg, latent
 
     def density(self, points: Float[Tensor, "N 3"]) -> Float[Tensor, " N"]:
         """The field's."""
-        return self.field.density(points)
+        return self.latent.density(points)
 
     def forward(self, points: Float[Tensor, "N 3"]) -> tuple[Float[Tensor, " N"], Float[Tensor, "N 3"]]:
         """Density and colours."""
-        density, latents = self.field(points)
-        return density, self.colors(latents)
+        density, latents = self.latent(points)
+        return density, self.latent.colors(latents)
+
+
+class ColoredBackground(Background):
+    """A background of latents seen through a field's colour map."""
+
+    def __init__(self, latent: LatentBackground, colors: ColorMap) -> None:
+        nn.Module.__init__(self)
+        self.cfg, self.latent, self.colors, self.out = latent.cfg, latent, colors, latent.out
+
+    def forward(self, directions: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
+        """The map's colours in unit directions."""
+        return self.colors(self.latent(directions))
 
 
 @torch.no_grad()

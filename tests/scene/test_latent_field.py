@@ -5,6 +5,7 @@ from src.scene.field import Field, FieldConfig
 from src.scene.hash_grid import HashGridConfig
 from src.scene.latent_field import (
     STABLE_DIFFUSION,
+    ColoredBackground,
     ColoredField,
     ColorMap,
     LatentBackground,
@@ -35,7 +36,8 @@ def test_a_latent_field_is_a_field_but_for_its_colours() -> None:
     assert latents.shape == (60, 8)
     assert latents.min() < 0 < latents.max()
     (density.sum() + latents.square().sum()).backward()
-    assert all(parameter.grad.abs().sum() > 0 for parameter in latent.parameters())
+    seen = [parameter for parameter in latent.parameters() if parameter is not latent.colors.matrix]
+    assert all(parameter.grad.abs().sum() > 0 for parameter in seen)
 
 
 def test_a_latent_background_has_no_solid_colours() -> None:
@@ -67,15 +69,23 @@ def test_a_colour_map_is_found_from_pairs() -> None:
     torch.testing.assert_close(found, matrix, rtol=0.01, atol=0.01)
 
 
-def test_a_coloured_field_is_its_latents_through_the_map_point_by_point() -> None:
-    """Oracle: the composition; densities untouched; the map is among what learns."""
-    latent = LatentField(CFG, 4, Streams(3, 0))
-    seen = ColoredField(latent, ColorMap(torch.tensor(STABLE_DIFFUSION)))
+def test_a_coloured_scene_is_its_latents_through_the_map() -> None:
+    """Oracle: the composition, point by point; densities untouched; solid colours are drawn again."""
+    matrix = torch.tensor(STABLE_DIFFUSION)
+    latent, behind = (
+        LatentField(CFG, 4, Streams(3, 0)),
+        LatentBackground(BackgroundConfig(), 4, Streams(3, 0)),
+    )
+    with torch.no_grad():
+        latent.colors.matrix.copy_(matrix)
+    seen = ColoredField(latent)
     density, color = seen(points())
-    torch.testing.assert_close(color, 0.5 * (latent(points())[1] @ torch.tensor(STABLE_DIFFUSION) + 1))
+    torch.testing.assert_close(color, 0.5 * (latent(points())[1] @ matrix + 1))
     assert torch.equal(density, seen.density(points()))
     assert seen.radius == latent.radius
-    assert "colors.matrix" in dict(seen.named_parameters())
+    colored = ColoredBackground(behind, latent.colors)
+    torch.testing.assert_close(colored(points()), 0.5 * (behind(points()) @ matrix + 1))
+    assert colored.draw(4, Streams(0, 1)("background")) is not None
 
 
 def test_a_texture_takes_over_a_fields_colours() -> None:
