@@ -30,6 +30,7 @@ from src.scene.field import FieldConfig
 from src.scene.occupancy import OccupancyConfig
 from src.scene.regularizers import RegularizerConfig
 from src.scene.rendering import RenderConfig
+from src.scene.shading import ShadingConfig
 
 LOSSES: dict[str, type[DistillationLoss]] = {
     "nfsd": NFSD,
@@ -52,6 +53,7 @@ class GeneratorKind(StrEnum):
     """What is optimised: theta of x = g(theta)."""
 
     nerf = "nerf"  # a field, a background and what is seen of them from a camera
+    latent_nerf = "latent_nerf"  # a field and a background of latents, seen as the prior's own input
     latents = "latents"  # the latents themselves, one picture each, seen from nowhere
 
 
@@ -145,6 +147,9 @@ class RunConfig:
     source: str | None = dataclasses.field(default=None, metadata=LATER)
     source_prompt: str | None = dataclasses.field(default=None, metadata=LATER)
     critic: CriticConfig = dataclasses.field(default_factory=CriticConfig, metadata=LATER)
+    # generator=latent_nerf: from this step on it is seen, and encoded, in colours.
+    rgb_start_step: int = dataclasses.field(default=10**9, metadata=LATER)
+    shading: ShadingConfig = dataclasses.field(default_factory=ShadingConfig, metadata=LATER)
     prior: PriorConfig = dataclasses.field(default_factory=PriorConfig)
     prompts: PromptConfig = dataclasses.field(default_factory=PromptConfig)
     schedule: ScheduleConfig = dataclasses.field(default_factory=ScheduleConfig)
@@ -164,7 +169,13 @@ class RunConfig:
             raise UserError('prompt is empty: write what you want to see, as in prompt="a ceramic lion"')
         if not _is_text(self.prompt):
             raise UserError(f"prompt={self.prompt!a} holds bytes that are not UTF-8 text: type it anew")
-        for name, low, high in (("seed", 0, 2**63), ("steps", 1, 10**9), ("batch_size", 1, 1024)):
+        counts = (
+            ("seed", 0, 2**63),
+            ("steps", 1, 10**9),
+            ("batch_size", 1, 1024),
+            ("rgb_start_step", 0, 10**9),
+        )
+        for name, low, high in counts:
             if not low <= getattr(self, name) <= high:
                 raise UserError(
                     f"{name}={getattr(self, name)} is out of range: choose a whole number from {low} up"
