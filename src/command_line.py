@@ -19,10 +19,11 @@ from hydra.errors import (
 )
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from src.arguments import typed_path
 from src.errors import UserError
 
 # Commas, brackets, quotes and equals signs in these are the user's own and no grammar of Hydra's.
-TEXTS = ("prompt", "prompts.negative", "out", "prior.path", "prior.small_autoencoder")
+TEXTS = ("prompt", "prompts.negative", "out", "prior.path", "prior.small_autoencoder", "video.path")
 KINDS = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
 LAUNCHERS = {name: f"hydra-{name}-launcher" for name in ("joblib", "submitit", "ray")}
 SEE_HELP = "--help lists every setting"
@@ -72,7 +73,7 @@ def sweep_folder(arguments: list[str]) -> Path | None:
     name, out = named.get("sweep"), named.get("out")
     if name is None:
         several = "prompts" in named or is_sweep(arguments)
-        return Path(out) if out and out.strip() and several else None
+        return Path(typed_path(out, "out")) if out and out.strip() and several else None
     if out is not None:
         raise UserError("sweep= and out= are both given: sweep=NAME means out=outputs/NAME, keep one of them")
     if not re.fullmatch(r"\w[\w.-]*", name):
@@ -178,7 +179,8 @@ def nearest(name: str, keys: Iterable[str]) -> list[str]:
 
 def _quote_text(override: str) -> str:
     name, value = override.split("=", 1)
-    return f"{name}={quoted(value)}" if name in TEXTS else override
+    pair = name == "video.size" and re.fullmatch(r"\d+, *\d+", value)  # one size, not two values
+    return f"{name}={quoted(value)}" if name in TEXTS or pair else override
 
 
 def prompt_list(setting: str, name: str, conf: Path) -> list[str]:

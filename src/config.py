@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from omegaconf import MISSING
 
+from src.arguments import typed_path
 from src.errors import UserError
 from src.guidance.losses import CSD, NFSD, SDS, SJC, DistillationLoss
 from src.guidance.prior import PriorConfig
@@ -34,8 +35,10 @@ LOSSES: dict[str, type[DistillationLoss]] = {"nfsd": NFSD, "sds": SDS, "sjc": SJ
 # Settings that do not change which run this is: how long, where and on what it runs, and what
 # it shows meanwhile.
 NOT_IDENTITY = ("steps", "threads", "device", "out", "fresh", "plan", "plan_tflops", "logging", "video")
+PATHS = ("turntable", "sway")  # that a video's camera knows by name
 PANELS = ("rgb", "depth", "normal", "opacity")
-BACKGROUNDS = ("env", "white")  # the learnt environment map, or nothing
+BACKGROUNDS = ("env", "white", "transparent")  # the learnt environment map, a sheet of paper, or nothing
+WEBP_PIXELS = 16_383  # along a side, at most
 
 
 @dataclass
@@ -73,7 +76,7 @@ class VideoConfig:
     """
 
     views: int = 120
-    size: int = 512
+    size: int | str = 512  # pixels along a side, or W,H
     fps: int = 30
     elevation_degrees: float = 15.0
     distance: float = 1.5
@@ -90,9 +93,22 @@ class VideoConfig:
                 raise UserError(
                     f"video.{name}=[{','.join(given)}] is no choice: name each once, of {', '.join(known)}"
                 )
-        for name, low, high in (("views", 1, 10_000), ("size", 8, 4096), ("fps", 1, 240)):
+        for name, low, high in (("views", 1, 10_000), ("fps", 1, 240)):
             if not low <= getattr(self, name) <= high:
                 raise UserError(f"video.{name}={getattr(self, name)} is out of range: choose {low} to {high}")
+        if not all(8 <= side <= 4096 for side in self.width_height()):
+            raise UserError(
+                f"video.size={self.size} is out of range: choose 8 to 4096 pixels, or such a width and "
+                "height, as in 640,360"
+            )
+        width = self.width_height()[0]
+        if self.panels() * width > WEBP_PIXELS:
+            raise UserError(
+                f"video.size={self.size}: {self.panels()} pictures of {width} pixels side by side are more "
+                f"than the {WEBP_PIXELS} of a WebP: choose a smaller video.size or a shorter video.show"
+            )
+        if self.path not in PATHS:
+            self.path = typed_path(self.path, "video.path")
         if not -90 <= self.elevation_degrees <= 90:
             raise UserError(
                 f"video.elevation_degrees={self.elevation_degrees} is out of range: choose -90 to 90"
@@ -101,6 +117,15 @@ class VideoConfig:
             raise UserError(f"video.distance={self.distance} is out of range: choose more than 0")
         if not 0 < self.fov_degrees < 180:
             raise UserError(f"video.fov_degrees={self.fov_degrees} is out of range: choose 0 to below 180")
+
+    def width_height(self) -> tuple[int, int]:
+        """The size of one picture in pixels; 0 for what is no number."""
+        sides = [int(side) if side.isdecimal() else 0 for side in str(self.size).replace(" ", "").split(",")]
+        return (sides[0], sides[-1]) if len(sides) <= 2 else (0, 0)
+
+    def panels(self) -> int:
+        """How many pictures stand side by side."""
+        return len(self.show) + ("rgb" in self.show) * (len(self.background) - 1)
 
 
 @dataclass
@@ -161,8 +186,10 @@ class RunConfig:
                     f"{name}={number} is not a finite number: choose one, or leave the setting out"
                 )
         _check_device(self.device)
-        if self.out is not None and not self.out.strip():
-            raise UserError("out is empty: name a folder, or leave out= away to use outputs/")
+        if self.out is not None:
+            if not self.out.strip():
+                raise UserError("out is empty: name a folder, or leave out= away to use outputs/")
+            self.out = typed_path(self.out, "out")
 
     @property
     def loss_name(self) -> str:
