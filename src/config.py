@@ -220,6 +220,20 @@ def run_name(cfg: RunConfig) -> str:
     return f"{slug}-{cfg.loss_name}-s{cfg.loss.guidance_scale:g}-seed{cfg.seed}-{digest}"
 
 
+def setting_names(cfg: type, prefix: str = "") -> Iterator[str]:
+    """Every setting's full name, those of all losses included."""
+    for entry in dataclasses.fields(cfg):
+        if entry.type is DistillationLoss:
+            yield prefix + entry.name
+            for loss in LOSSES.values():
+                yield from setting_names(loss, f"{prefix}{entry.name}.")
+        elif dataclasses.is_dataclass(entry.type):
+            assert isinstance(entry.type, type)
+            yield from setting_names(entry.type, f"{prefix}{entry.name}.")
+        else:
+            yield prefix + entry.name
+
+
 def _check_device(device: str | None) -> None:
     if device is None or device == "cpu":
         return

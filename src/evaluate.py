@@ -76,7 +76,7 @@ def evaluate_runs(folders: list[Path], judge: str) -> int:
 
 def evaluate_suite(chosen: Suite, command: str) -> int:
     """Train and evaluate what is missing, then write the table and the sheets; 1 if a run failed."""
-    out = Path(chosen.out or f"outputs/{chosen.suite}")
+    out = Path(chosen.out or f"outputs/{Path(chosen.suite).stem}")
     cases = suite.cases(chosen.suite, chosen.preset, suite.methods(chosen.losses), chosen.seeds, out)
     judge = measurements.judge_named(chosen.judge).sha256
     untrained = [case for case in cases if not suite.is_trained(case)]
