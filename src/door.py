@@ -155,6 +155,11 @@ def explain(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return f"out: the disk is full ({error}): free some space, then give the same command again"
+    if isinstance(error, OSError) and error.errno in {errno.EIO, errno.EROFS, errno.ESTALE}:
+        return (
+            f"out: the disk refuses ({error}); the last checkpoint is kept: look after the disk or choose "
+            "another out=FOLDER, then give the same command again"
+        )
     said = command_line.explain(error, list(setting_names(RunConfig)))
     if said is None and isinstance(error, OSError) and error.filename is not None:
         return f"out: {error.filename} cannot be used ({error.strerror}): choose another out=FOLDER"

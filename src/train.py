@@ -22,13 +22,14 @@ from src.guidance.losses import NFSD, component_norms
 from src.guidance.prior import Prior, announce, load_prior, provenance_of
 from src.guidance.prompts import NEGATIVE_PROMPT, PromptBank, unknown_words
 from src.guidance.terms import ScoreTerms
-from src.model import CHECKPOINTS, build, make_optimizer
+from src.model import CHECKPOINTS, Model, build, make_optimizer
 from src.run import accelerators, checkpoint, machine
 from src.run import folder as run_folder
 from src.run.checkpoint import Checkpoint
+from src.run.finite import check_finite
 from src.run.log import METRICS, Log, Seconds
 from src.run.seal import file_sha256
-from src.step import take_step
+from src.step import Step, take_step
 from src.streams import Streams
 
 
@@ -124,6 +125,7 @@ def distil(cfg: RunConfig, folder: Path) -> float:
             draw = Streams(cfg.seed, step, device=device)
             done = take_step(cfg, model, optimizer, prior, prompts, step, draw, seconds)
 
+            check_finite(step, quantities(cfg, model, done))
             opacity = float(done.view.opacity.mean())
             unet_rows += done.terms.unet_rows
             numbers = {
@@ -185,6 +187,19 @@ def report_on_prompt(cfg: RunConfig, prior: Prior, prompts: PromptBank) -> None:
     unknown = unknown_words(cfg.prompt, prior.known_words) if prior.known_words is not None else {}
     for word, near in unknown.items():
         print(f"the prior does not know {word!r}; the nearest words it knows: {', '.join(near)}", flush=True)
+
+
+def quantities(cfg: RunConfig, model: Model, done: Step) -> dict[str, torch.Tensor]:
+    """What a step made, in the order in which it made it; of predictions, the rows that were asked for."""
+    asked = cfg.loss.needs(done.terms.t)
+    predictions = {f"prediction ({name})": getattr(done.terms, name)[mask] for name, mask in asked.items()}
+    parameters = {
+        f"parameter {part}.{name}": parameter.detach()
+        for part, module in model.modules().items()
+        for name, parameter in module.named_parameters()
+    }
+    seen = {"image": done.view.image, "latents": done.latents}
+    return {**seen, **predictions, "gradient": done.grad, "penalty": done.penalty, **parameters}
 
 
 def components(cfg: RunConfig, terms: ScoreTerms) -> dict[str, float]:

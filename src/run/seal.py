@@ -18,8 +18,10 @@ def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
     return rest | {SEAL: _digest(rest)}
 
 
-def unsealed(record: Mapping[str, Any]) -> dict[str, Any]:
+def unsealed(record: Any) -> dict[str, Any]:
     """The record without its seal; raises ValueError if it was changed.  Older records have no seal."""
+    if not isinstance(record, dict):
+        raise ValueError("it holds no record")
     rest = {name: value for name, value in record.items() if name != SEAL}
     if SEAL in record and record[SEAL] != _digest(rest):
         raise ValueError("its content differs from its checksum")
