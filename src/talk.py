@@ -6,6 +6,7 @@ rest is said to nobody, and the run goes on.
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -65,7 +66,14 @@ def steady() -> Iterator[None]:
             if nowhere != descriptor:
                 os.dup2(nowhere, descriptor)
                 os.close(nowhere)
-    before = sys.stdout, sys.stderr
+    before, hook = (sys.stdout, sys.stderr), threading.excepthook
+
+    def thread_failed(what: threading.ExceptHookArgs) -> None:
+        # A thread that writes for others (TensorBoard's) has its error raised again where they write next.
+        if not isinstance(what.exc_value, OSError):
+            hook(what)
+
+    threading.excepthook = thread_failed
     sys.stdout, sys.stderr = (
         stream if isinstance(stream, Talk) else Talk(stream or open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
         for stream in before
@@ -75,6 +83,7 @@ def steady() -> Iterator[None]:
     finally:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
+        threading.excepthook = hook
         sys.stdout, sys.stderr = before
 
 

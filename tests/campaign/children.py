@@ -9,22 +9,27 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 # All that a run imports late: a child starts with it.
-import imageio.v2
+import imageio.v2  # noqa: F401
 import imageio_ffmpeg
-import torch.utils.tensorboard  # noqa: F401
+import torch._dynamo  # noqa: F401 (an optimiser imports it)
+import torch.utils.tensorboard
 import yaml
 from PIL import Image, WebPImagePlugin  # noqa: F401
 
 import src.guidance.gaussian
 import src.train  # noqa: F401
 from src.door import door
-from tests.runs import TINY
+from tests.runs import TINY, tiny
 
 LONG = ["steps=30", "logging.checkpoint_every=5", "logging.preview_every=10"]
+
+
+tiny(Path("nowhere"))  # Hydra looks for its plugins once a process
 
 
 class Ended(NamedTuple):
@@ -42,7 +47,7 @@ class Ended(NamedTuple):
 
 
 def start(task: Callable[[], int], said: Path) -> int:
-    """Fork a child that does `task` and leaves with its exit code; what it says goes to files beside `said`."""
+    """Fork a child that does `task` and leaves with its exit code; what it says goes to said.out and .err."""
     sys.stdout.flush()
     sys.stderr.flush()
     child = os.fork()
@@ -66,10 +71,8 @@ def start(task: Callable[[], int], said: Path) -> int:
         traceback.print_exc()
     finally:
         for stream in (sys.stdout, sys.stderr):
-            try:
+            with suppress(OSError):
                 stream.flush()
-            except OSError:
-                pass
         os._exit(code)
 
 
