@@ -3,6 +3,7 @@
 import torch
 
 from src.config import GeneratorKind, RunConfig
+from src.errors import UserError
 from src.generator import Generator
 from src.generators.latent_nerf import LatentNeRF
 from src.generators.latents import Latents
@@ -23,6 +24,11 @@ def make_guide(cfg: RunConfig, prior: Prior, source: Source | None = None) -> Gu
     prompts = PromptBank(prior, cfg.prompt, cfg.prompts)
     critic = None
     if isinstance(cfg.loss, VSD):
+        if not hasattr(prior.unet, "time_embedding"):
+            raise UserError(
+                f"loss=vsd adds a LoRA to the prior's attention, and prior={cfg.prior.name} has none: choose "
+                "another prior or loss"
+            )
         critic = Critic(prior, prompts.plain(1).cond, cfg.critic, Streams(cfg.seed, 0))
     return Guide(prior, prompts, critic, source and PromptBank(prior, source.prompt, cfg.prompts))
 

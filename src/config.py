@@ -222,6 +222,11 @@ class RunConfig:
                 )
         _check_device(self.device)
         self._check_source()
+        if self.generator is GeneratorKind.latents and self.prompts.perp_neg:
+            raise UserError(
+                f"prompts.perp_neg={self.prompts.perp_neg} tells views apart, and latents are seen from "
+                "nowhere: leave it out, or choose generator=nerf"
+            )
         if self.out is not None:
             if not self.out.strip():
                 raise UserError("out is empty: name a folder, or leave out= away to use outputs/")
