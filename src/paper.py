@@ -47,7 +47,9 @@ class Settings:
     prior: str = "toybox"
     path: str = ""  # of the prior's files, where it is not the prior's own
     device: str = "cpu"
-    pictures: int = 0  # that are measured, in figures 2 to 5; 0: 32 of the toy world's, 8 samples, 8 prompts
+    pictures: int = (
+        0  # that are measured; 0: 32 of the toy world's, 8 samples, in figures 7 and 8 all prompts
+    )
     steps: int = (
         0  # of figures 7 and 8; 0: 400 and 300 with the bundled prior, else the paper's 1,000 and 25,000
     )
@@ -118,7 +120,8 @@ def figure_5(cfg: Settings) -> Figure:
 def figure_7(cfg: Settings) -> Figure:
     """Latents distilled."""
     prior = load(cfg)
-    prompts = TOY_2D if cfg.prior == "toybox" else prompt_list("prompts", "paper_fig7", CONF)
+    prompts = list(TOY_2D) if cfg.prior == "toybox" else prompt_list("prompts", "paper_fig7", CONF)
+    prompts = prompts[: cfg.pictures or None]
     steps = f"steps={cfg.steps or (400 if cfg.prior == 'toybox' else 1000)}"
     said = (
         "preset=laptop",
@@ -137,7 +140,8 @@ def figure_7(cfg: Settings) -> Figure:
 
 def figure_8(cfg: Settings) -> Figure:
     """Radiance fields distilled, with t not annealed; runs go on where they were stopped."""
-    prompts = TOY_NERFS if cfg.prior == "toybox" else prompt_list("prompts", "paper_fig8", CONF)
+    prompts = list(TOY_NERFS) if cfg.prior == "toybox" else prompt_list("prompts", "paper_fig8", CONF)
+    prompts = prompts[: cfg.pictures or None]
     said = [
         f"preset={'bench' if cfg.prior == 'toybox' else 'paper'}",
         f"seed={cfg.seed}",
