@@ -4,6 +4,7 @@ import torch
 
 from src.config import GeneratorKind, RunConfig
 from src.generator import Generator
+from src.generators.latent_nerf import LatentNeRF
 from src.generators.latents import Latents
 from src.generators.nerf import NeRF
 from src.generators.source import Source, edited
@@ -32,6 +33,8 @@ def make_generator(cfg: RunConfig, prior: Prior, device: torch.device, source: S
         return edited(cfg, source, prior)
     if cfg.generator is GeneratorKind.latents:
         return Latents(cfg, prior)
+    if cfg.generator is GeneratorKind.latent_nerf:
+        return LatentNeRF(cfg, build(cfg, device, prior.latent_shape[0]), prior)
     return NeRF(cfg, build(cfg, device), prior)
 
 
