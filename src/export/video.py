@@ -24,7 +24,7 @@ from src.door import one_sentence
 from src.errors import UserError
 from src.export.panels import Frame, panels
 from src.export.paths import cameras
-from src.model import Model, load_run
+from src.model import Scene, load_scene
 from src.run.log import bar
 from src.scene.cameras import orbit
 
@@ -33,7 +33,7 @@ USUAL = VideoConfig()
 SHORT = {"elevation": "elevation_degrees", "distance": "distance", "fov": "fov_degrees"}
 
 
-def export(cfg: RunConfig, model: Model, folder: Path) -> list[Path]:
+def export(cfg: RunConfig, model: Scene, folder: Path) -> list[Path]:
     """Write the video as mp4 and webp, and sheet.png, into a folder; returns their paths, the mp4 first."""
     name = file_name(cfg.video)
     paths = [folder / f"{name}.mp4", folder / f"{name}.webp", folder / "sheet.png"]
@@ -53,7 +53,7 @@ def file_name(video: VideoConfig) -> str:
     return "-".join(parts)
 
 
-def turntable(cfg: RunConfig, model: Model) -> Iterator[Frame]:
+def turntable(cfg: RunConfig, model: Scene) -> Iterator[Frame]:
     """Frames of one way round, what is shown side by side; the last is not the first again."""
     video, path = cfg.video, cameras(cfg.video)
     with bar(video.views, "frame") as progress:
@@ -63,7 +63,7 @@ def turntable(cfg: RunConfig, model: Model) -> Iterator[Frame]:
             progress.update()
 
 
-def contact_sheet(cfg: RunConfig, model: Model, columns: int = 8) -> Frame:
+def contact_sheet(cfg: RunConfig, model: Scene, columns: int = 8) -> Frame:
     """Eight azimuths from two elevations: rows of colour, depth and opacity for each."""
     video = cfg.video
     rows = []
@@ -74,7 +74,7 @@ def contact_sheet(cfg: RunConfig, model: Model, columns: int = 8) -> Frame:
     return np.concatenate(rows, axis=0)
 
 
-def preview(cfg: RunConfig, model: Model, size: int, columns: int = 4) -> Frame:
+def preview(cfg: RunConfig, model: Scene, size: int, columns: int = 4) -> Frame:
     """Colour from four sides, in one row."""
     video = cfg.video
     ring = orbit(columns, video.elevation_degrees, video.distance, video.fov_degrees, size)
@@ -145,7 +145,7 @@ def main(arguments: list[str]) -> int:
     if not given.get("run"):
         raise UserError("run is missing: name a run's folder, as in run=outputs/NAME")
     folder = Path(given.pop("run"))
-    cfg, model, step = load_run(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    cfg, model, step = load_scene(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     wanted = {SHORT.get(name, name): _value(name, value) for name, value in given.items()}
     cfg.video = replace(cfg.video, **wanted)
     for path in export(cfg, model, folder):
