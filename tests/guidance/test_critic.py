@@ -42,7 +42,7 @@ def test_it_begins_as_the_prior_and_leaves_the_prior_alone(prior: Prior) -> None
 
 
 def test_fitted_to_a_picture_it_predicts_its_noise(prior: Prior) -> None:
-    """Oracle: the frozen UNet's own error on the same draws, which it falls below: by 3%, of random networks."""
+    """Oracle: the frozen UNet's own error on the same draws, which it falls 3% below (random networks)."""
     picture = normals(1, 4, 16, 16, seed=1).expand(4, -1, -1, -1)
     pose = POSE.expand(4, -1)
     critic = made(prior, rank=8, learning_rate=1e-2)
