@@ -16,13 +16,13 @@ from typing import NamedTuple
 # All that a run imports late: a child starts with it.
 import imageio.v2  # noqa: F401
 import imageio_ffmpeg
-import torch._dynamo  # noqa: F401 (an optimiser imports it)
+import torch._dynamo
 import torch.utils.tensorboard
 import yaml
 from PIL import Image, WebPImagePlugin  # noqa: F401
 
 import src.guidance.gaussian
-import src.train  # noqa: F401
+import src.train
 from src.door import door
 from tests.runs import TINY, tiny
 
