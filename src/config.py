@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Any
 
 import torch
@@ -19,7 +19,8 @@ from omegaconf import MISSING
 
 from src.arguments import typed_path
 from src.errors import UserError
-from src.guidance.losses import CSD, NFSD, SDS, SJC, DistillationLoss
+from src.guidance.critic import CriticConfig
+from src.guidance.losses import CSD, DDS, NFSD, SDS, SJC, VSD, DistillationLoss
 from src.guidance.prior import PriorConfig
 from src.guidance.prompts import PromptConfig
 from src.guidance.schedule import ScheduleConfig
@@ -30,15 +31,33 @@ from src.scene.field import FieldConfig
 from src.scene.occupancy import OccupancyConfig
 from src.scene.regularizers import RegularizerConfig
 from src.scene.rendering import RenderConfig
+from src.scene.shading import ShadingConfig
 
-LOSSES: dict[str, type[DistillationLoss]] = {"nfsd": NFSD, "sds": SDS, "sjc": SJC, "csd": CSD}
+LOSSES: dict[str, type[DistillationLoss]] = {
+    "nfsd": NFSD,
+    "sds": SDS,
+    "sjc": SJC,
+    "csd": CSD,
+    "vsd": VSD,
+    "dds": DDS,
+}
 # Settings that do not change which run this is: how long, where and on what it runs, and what
 # it shows meanwhile.
 NOT_IDENTITY = ("steps", "threads", "device", "out", "fresh", "plan", "plan_tflops", "logging", "video")
 PATHS = ("turntable", "sway")  # that a video's camera knows by name
+# A setting that came after the first runs counts only where it differs from its default: it renames none.
+LATER = {"later": True}
 PANELS = ("rgb", "depth", "normal", "opacity")
 BACKGROUNDS = ("env", "white", "transparent")  # the learnt environment map, a sheet of paper, or nothing
 WEBP_PIXELS = 16_383  # along a side, at most
+
+
+class GeneratorKind(StrEnum):
+    """What is optimised: theta of x = g(theta)."""
+
+    nerf = "nerf"  # a field, a background and what is seen of them from a camera
+    latent_nerf = "latent_nerf"  # a field and a background of latents, seen as the prior's own input
+    latents = "latents"  # the latents themselves, one picture each, seen from nowhere
 
 
 @dataclass
@@ -49,13 +68,15 @@ class OptimizerConfig:
     lr_density: float = 0.001
     lr_color: float = 0.001
     lr_background: float = 0.001
+    lr_latents: float = dataclasses.field(default=0.01, metadata=LATER)
     beta1: float = 0.9
     beta2: float = 0.99
     eps: float = 1e-15
     weight_decay: float = 0.01
 
     def __post_init__(self) -> None:
-        for name in ("lr_encoding", "lr_density", "lr_color", "lr_background", "weight_decay"):
+        rates = ("lr_encoding", "lr_density", "lr_color", "lr_background", "lr_latents")
+        for name in (*rates, "weight_decay"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise UserError(f"optimizer.{name}={getattr(self, name)} is out of range: choose 0 or more")
         for name in ("beta1", "beta2"):
@@ -146,6 +167,14 @@ class RunConfig:
     plan: bool = False  # only say what the run would cost: no training, no weights, no GPU
     plan_tflops: float = 50.0  # TFLOP a second that the plan's hours assume; nobody has measured it
     loss: DistillationLoss = MISSING
+    generator: GeneratorKind = dataclasses.field(default=GeneratorKind.nerf, metadata=LATER)
+    # What loss=dds edits: a finished run's folder or, with generator=latents, a picture.
+    source: str | None = dataclasses.field(default=None, metadata=LATER)
+    source_prompt: str | None = dataclasses.field(default=None, metadata=LATER)
+    critic: CriticConfig = dataclasses.field(default_factory=CriticConfig, metadata=LATER)
+    # generator=latent_nerf: from this step on it is seen, and encoded, in colours.
+    rgb_start_step: int = dataclasses.field(default=10**9, metadata=LATER)
+    shading: ShadingConfig = dataclasses.field(default_factory=ShadingConfig, metadata=LATER)
     prior: PriorConfig = dataclasses.field(default_factory=PriorConfig)
     prompts: PromptConfig = dataclasses.field(default_factory=PromptConfig)
     schedule: ScheduleConfig = dataclasses.field(default_factory=ScheduleConfig)
@@ -165,7 +194,13 @@ class RunConfig:
             raise UserError('prompt is empty: write what you want to see, as in prompt="a ceramic lion"')
         if not _is_text(self.prompt):
             raise UserError(f"prompt={self.prompt!a} holds bytes that are not UTF-8 text: type it anew")
-        for name, low, high in (("seed", 0, 2**63), ("steps", 1, 10**9), ("batch_size", 1, 1024)):
+        counts = (
+            ("seed", 0, 2**63),
+            ("steps", 1, 10**9),
+            ("batch_size", 1, 1024),
+            ("rgb_start_step", 0, 10**9),
+        )
+        for name, low, high in counts:
             if not low <= getattr(self, name) <= high:
                 raise UserError(
                     f"{name}={getattr(self, name)} is out of range: choose a whole number from {low} up"
@@ -186,10 +221,24 @@ class RunConfig:
                     f"{name}={number} is not a finite number: choose one, or leave the setting out"
                 )
         _check_device(self.device)
+        self._check_source()
+        if self.source is not None:
+            self.source = typed_path(self.source, "source")
         if self.out is not None:
             if not self.out.strip():
                 raise UserError("out is empty: name a folder, or leave out= away to use outputs/")
             self.out = typed_path(self.out, "out")
+
+    def _check_source(self) -> None:
+        edits = self.loss_name == "dds"
+        if edits and not self.source:
+            raise UserError("loss=dds edits what is there: name a finished run, as in source=outputs/NAME")
+        if self.source and not edits:
+            raise UserError(f"source={self.source} is what loss=dds edits: choose it, or leave source away")
+        if self.source_prompt is not None and not (self.source and self.source_prompt.strip()):
+            raise UserError(
+                f'source_prompt="{self.source_prompt}" says what source shows: give both or neither'
+            )
 
     @property
     def loss_name(self) -> str:
@@ -205,11 +254,30 @@ def as_dict(cfg: RunConfig) -> dict[str, Any]:
 
 
 def identity(cfg: RunConfig) -> dict[str, Any]:
-    """Return the settings that make this run this run; two runs with equal ones see the same numbers."""
+    """Return the settings that make this run this run; two runs with equal ones see the same numbers.
+
+    Settings marked LATER are left out at their defaults, so that a new one renames no run.
+    """
     settings = {name: value for name, value in as_dict(cfg).items() if name not in NOT_IDENTITY}
+    _drop_defaults(cfg, settings)
     # Like the device, these say what computes and not what is computed.
     del settings["render"]["backend"], settings["field"]["hash_grid"]["backend"]
     return settings
+
+
+def _drop_defaults(cfg: Any, settings: dict[str, Any]) -> None:
+    for entry in dataclasses.fields(cfg):
+        if entry.name not in settings:
+            continue
+        value = getattr(cfg, entry.name)
+        if "later" in entry.metadata and value == _default(entry):
+            del settings[entry.name]
+        elif dataclasses.is_dataclass(value):
+            _drop_defaults(value, settings[entry.name])
+
+
+def _default(entry: "dataclasses.Field[Any]") -> Any:
+    return entry.default if entry.default_factory is dataclasses.MISSING else entry.default_factory()
 
 
 def run_name(cfg: RunConfig) -> str:

@@ -48,6 +48,7 @@ def from_hydra(composed: DictConfig, sweep: bool = False) -> RunConfig:
     """
     cfg = OmegaConf.to_object(composed)
     assert isinstance(cfg, RunConfig)
+    cfg.schedule.for_run(cfg.steps)
     if cfg.out is None:
         cfg.out = str(Path("outputs") / run_name(cfg))
     elif sweep:

@@ -77,11 +77,11 @@ def export(cfg: RunConfig, model: Model, folder: Path) -> list[Path]:
             pass
     else:
         written.append(folder / f"{name}.mp4")
-        _replace(written[0], lambda path: _write_mp4(path, shown, cfg.video.fps))
+        replace_file(written[0], lambda path: _write_mp4(path, shown, cfg.video.fps))
     written += [folder / f"{name}.webp", folder / "sheet.png"]
-    _replace(written[-2], lambda path: _write_webp(path, frames, cfg.video.fps))
+    replace_file(written[-2], lambda path: _write_webp(path, frames, cfg.video.fps))
     sheet = contact_sheet(cfg, model)
-    _replace(written[-1], lambda path: Image.fromarray(sheet).save(path))
+    replace_file(written[-1], lambda path: Image.fromarray(sheet).save(path))
     return written
 
 
@@ -101,16 +101,16 @@ def export_file(cfg: RunConfig, model: Model, out: Path) -> list[Path]:
         raise UserError(f"out={out} cannot be written ({error.strerror}): choose another file") from error
     frames = turntable(cfg, model)
     if ending == ".mp4":
-        _replace(out, lambda path: _write_mp4(path, frames, cfg.video.fps))
+        replace_file(out, lambda path: _write_mp4(path, frames, cfg.video.fps))
     elif ending == ".webp":
-        _replace(
+        replace_file(
             out, lambda path: _write_webp(path, [Image.fromarray(each) for each in frames], cfg.video.fps)
         )
     else:
         written = []
         for number, frame in enumerate(frames):
             written.append(out.with_name(f"{out.stem}-{number:04d}.png"))
-            _replace(written[-1], Image.fromarray(frame).save)
+            replace_file(written[-1], Image.fromarray(frame).save)
         return written
     return [out]
 
@@ -162,7 +162,7 @@ def save_preview(folder: Path, step: int, row: Row) -> None:
         rows_folder.mkdir(exist_ok=True)
     except OSError as error:
         raise _unwritten(rows_folder, error) from error
-    _replace(rows_folder / f"step-{step:08d}.png", lambda path: Image.fromarray(row).save(path))
+    replace_file(rows_folder / f"step-{step:08d}.png", lambda path: Image.fromarray(row).save(path))
     rows = []
     for path in sorted(rows_folder.glob("step-*.png")):
         number = path.stem.removeprefix("step-")
@@ -174,7 +174,7 @@ def save_preview(folder: Path, step: int, row: Row) -> None:
             except (OSError, SyntaxError, ValueError) as error:
                 print(f"{path} is damaged and left out of previews.png ({error})", file=sys.stderr)
     grid = np.concatenate([each for each in rows if each.shape[1] == row.shape[1]], axis=0)
-    _replace(folder / "previews.png", lambda path: Image.fromarray(grid).save(path))
+    replace_file(folder / "previews.png", lambda path: Image.fromarray(grid).save(path))
 
 
 def _kept(frames: Iterator[Frame], kept: list[Image.Image]) -> Iterator[Frame]:
@@ -211,7 +211,7 @@ def _write_webp(path: Path, frames: list[Image.Image], fps: int) -> None:
     first.save(path, save_all=True, append_images=rest, duration=round(1000 / fps), loop=0, quality=80)
 
 
-def _replace(path: Path, write: Callable[[Path], Any]) -> None:
+def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
     """Write under a temporary name, then rename: nobody ever finds half a file."""
     temporary = path.with_name(f".part.{path.name}")
     try:

@@ -22,18 +22,22 @@ from typing import Any
 
 import torch
 import yaml
+from torch import nn
 
 from src.config import RunConfig, as_dict, identity
 from src.errors import UserError
-from src.model import CHECKPOINTS, Model
+from src.model import CHECKPOINTS
 from src.run import checkpoint
 from src.run.checkpoint import write_atomically
 from src.run.machine import peak_rss_bytes
 from src.run.seal import file_sha256, sealed, unsealed
 
 # Everything that a run writes, and nothing else, may be removed or replaced in its folder.
-FILES = ("config.yaml", "manifest.json", "metrics.jsonl", "previews.png", "turntable.mp4", "turntable.webp")
-OURS = (*FILES, "sheet.png", "events", CHECKPOINTS, "previews")
+FILES = (
+    *("config.yaml", "manifest.json", "metrics.jsonl", "previews.png", "turntable.mp4", "turntable.webp"),
+    *("sheet.png", "picture.png"),
+)
+OURS = (*FILES, "events", CHECKPOINTS, "previews")
 INSIDE = {
     CHECKPOINTS: re.compile(r"\.?step-\d{8,}\.(safetensors|broken\d*|part)"),
     "previews": re.compile(r"(\.part\.)?step-\d{8,}\.png"),
@@ -135,8 +139,8 @@ def left_by_a_run(folder: Path) -> list[Path]:
         for path in (folder / name).glob("*")
         if ours.fullmatch(path.name)
     ]
-    hidden = [form.format(name) for name in (*FILES, "sheet.png") for form in (".{}.part", ".part.{}")]
-    top = [folder / name for name in (*hidden, *FILES, "sheet.png")]
+    hidden = [form.format(name) for name in FILES for form in (".{}.part", ".part.{}")]
+    top = [folder / name for name in (*hidden, *FILES)]
     return [path for path in (*inside, *top) if path.is_file() or path.is_symlink()]
 
 
@@ -188,9 +192,10 @@ def check_nothing_lost(folder: Path) -> None:
         )
 
 
-def check_space(folder: Path, model: Model, kept: int) -> None:
+def check_space(folder: Path, modules: Mapping[str, nn.Module], kept: int) -> None:
     """Raise UserError unless the checkpoints (those kept, one being written) and pictures fit the disk."""
-    needed = (kept + 1) * 3 * model.parameter_bytes() + 50_000_000  # parameters and two moments each
+    size = sum(p.numel() * p.element_size() for module in modules.values() for p in module.parameters())
+    needed = (kept + 1) * 3 * size + 50_000_000  # parameters and two moments each
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise UserError(
