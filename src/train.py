@@ -24,7 +24,7 @@ from src.guidance.guide import Guide
 from src.guidance.losses import NFSD, component_norms
 from src.guidance.prior import Prior, announce, load_prior, provenance_of
 from src.guidance.prompts import NEGATIVE_PROMPT, unknown_words
-from src.guidance.terms import ScoreTerms
+from src.guidance.terms import SOURCE, ScoreTerms
 from src.model import CHECKPOINTS
 from src.run import accelerators, checkpoint, machine
 from src.run import folder as run_folder
@@ -197,27 +197,18 @@ def report_on_prompt(cfg: RunConfig, guide: Guide) -> None:
 
 def quantities(run: Run, done: Step) -> dict[str, torch.Tensor]:
     """What a step made, in the order in which it made it; of predictions, the rows that were asked for."""
-    asked = run.cfg.loss.needs(done.terms.t)
-    predictions = {
-        f"prediction ({name})": getattr(done.terms, name)[mask]
-        for name, mask in asked.items()
-        if hasattr(done.terms, name)
-    }
+    found = {} if done.seen.view is None else {"image": done.seen.view.image}
+    found["latents"] = done.seen.latents
+    for name, mask in run.cfg.loss.needs(done.t).items():
+        terms = done.terms.reference if name.startswith(SOURCE) else done.terms
+        found[f"prediction ({name})"] = getattr(terms, name.removeprefix(SOURCE))[mask]
+    found |= {"gradient": done.grad, "penalty": done.seen.penalty}
     parameters = {
         f"parameter {part}.{name}": parameter.detach()
         for part, module in run.modules().items()
         for name, parameter in module.named_parameters()
     }
-    image = {} if done.seen.view is None else {"image": done.seen.view.image}
-    latents = {"latents": done.seen.latents}
-    return {
-        **image,
-        **latents,
-        **predictions,
-        "gradient": done.grad,
-        "penalty": done.seen.penalty,
-        **parameters,
-    }
+    return found | parameters
 
 
 def components(cfg: RunConfig, terms: ScoreTerms) -> dict[str, float]:
