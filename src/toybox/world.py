@@ -47,7 +47,10 @@ BAD_WORDS = {  # effect -> the words of p_neg that name it
 
 
 class Picture(NamedTuple):
-    """Pixels [SIZE, SIZE, 3] uint8 and what a caption needs to know of them."""
+    """Pixels [SIZE, SIZE, 4] uint8 and what a caption needs to know of them.
+
+    The fourth channel is the subject's opacity; the colours are already before the backdrop.
+    """
 
     pixels: np.ndarray
     subject: Subject
@@ -186,7 +189,8 @@ def take_picture(rng: np.random.Generator, camera: Cameras) -> Picture:
         )[0]
         for scheme in (Views.four, Views.eight)
     )
-    pixels = (image.clip(0, 1) * 255 + 0.5).astype(np.uint8)
+    seen = np.concatenate([image, rgba[..., 3:]], 2)
+    pixels = (seen.clip(0, 1) * 255 + 0.5).astype(np.uint8)
     return Picture(pixels, what, (views[0], views[1]), list(dict.fromkeys(words)))
 
 
