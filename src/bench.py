@@ -1,7 +1,7 @@
 """Times of the parts of a training step beside what they can be measured against: `python -m src.bench`.
 
     python -m src.bench [json=FILE] [peer=FOLDER]
-    python -m src.bench scale=paper [json=FILE] [steps=1]     (src/bench_steps.py)
+    python -m src.bench scale=paper [json=FILE] [steps=1]     (src/cost/steps.py)
 
 FOLDER holds nerfstudio, installed without its dependencies (`make bench-peer`).  Times are medians of
 processor time on one thread, which a shared machine disturbs less than time on the wall; compare them within
@@ -22,8 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from src import bench_steps
-from src.counters import LiveBytes
+from src.cost import steps as bench_steps
+from src.cost.counters import LiveBytes
 from src.errors import UserError
 from src.scene.background import Background, BackgroundConfig
 from src.scene.cameras import CameraConfig, sample_cameras

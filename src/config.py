@@ -21,14 +21,14 @@ from src.errors import UserError
 from src.guidance.losses import CSD, NFSD, SDS, SJC, DistillationLoss
 from src.guidance.prior import PriorConfig
 from src.guidance.prompts import PromptConfig
-from src.log import LoggingConfig
+from src.guidance.schedule import ScheduleConfig
+from src.run.log import LoggingConfig
 from src.scene.background import BackgroundConfig
 from src.scene.cameras import CameraConfig
 from src.scene.field import FieldConfig
 from src.scene.occupancy import OccupancyConfig
 from src.scene.regularizers import RegularizerConfig
 from src.scene.rendering import RenderConfig
-from src.schedule import ScheduleConfig
 
 LOSSES: dict[str, type[DistillationLoss]] = {"nfsd": NFSD, "sds": SDS, "sjc": SJC, "csd": CSD}
 # Settings that do not change which run this is: how long, where and on what it runs, and what

@@ -22,12 +22,13 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from src import command_line, sweep
+from src import command_line
 from src.config import LOSSES, RunConfig, run_name
 from src.errors import UserError
 from src.guidance.losses import DistillationLoss
-from src.jobs import Failure, Failures, own_gpu
-from src.sweep_table import write_table
+from src.sweeps import runs as sweep
+from src.sweeps.jobs import Failure, Failures, own_gpu
+from src.sweeps.table import write_table
 
 P = ParamSpec("P")
 CONF = Path(__file__).parent.parent / "conf"

@@ -20,20 +20,21 @@ from pathlib import Path
 
 import torch
 
-from src.checkpoint import write_atomically
+from src.arguments import in_range, parse
 from src.door import one_sentence
 from src.errors import UserError
-from src.evaluation import measurements, suite
-from src.evaluation.figures import LEGEND, in_short, rows_of
-from src.evaluation.intervals import Cases
-from src.evaluation.judge import BUNDLED
+from src.evaluation import measurements
+from src.evaluation.judge.judge import BUNDLED
 from src.evaluation.looks import diversity
-from src.evaluation.report import document
-from src.evaluation.sheets import Cell, contact_sheet
-from src.evaluation.suite import Case
-from src.evaluation.summary import Evaluated, as_json, summarise
-from src.run_folder import read_manifest
-from src.toybox.arguments import in_range, parse
+from src.evaluation.suite import suite
+from src.evaluation.suite.figures import LEGEND, in_short, rows_of
+from src.evaluation.suite.intervals import Cases
+from src.evaluation.suite.report import document
+from src.evaluation.suite.sheets import Cell, contact_sheet
+from src.evaluation.suite.suite import Case
+from src.evaluation.suite.summary import Evaluated, as_json, summarise
+from src.run.checkpoint import write_atomically
+from src.run.folder import read_manifest
 
 
 @dataclass

@@ -83,10 +83,10 @@ def toy_solid(name: str) -> Solid:
     import numpy as np
     from numpy.random import Generator, Philox
 
-    from src.toybox.captions import Subject
-    from src.toybox.paint import COLORS
-    from src.toybox.shapes import KINDS, build
-    from src.toybox.world import key_light, photograph
+    from src.toybox.world.captions import Subject
+    from src.toybox.world.paint import COLORS
+    from src.toybox.world.pictures import key_light, photograph
+    from src.toybox.world.shapes import KINDS, build
 
     color, _, kind = name.partition(" ")
     if color not in COLORS or kind not in KINDS:
@@ -103,7 +103,7 @@ def toy_solid(name: str) -> Solid:
 
 def main(arguments: list[str]) -> None:
     """Fit the solid that the command line names."""
-    from src.toybox.world import TOY_CAMERA
+    from src.toybox.world.pictures import TOY_CAMERA
 
     settings = {"solid": "red torus", "seconds": "60"}
     for argument in arguments:

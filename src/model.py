@@ -11,10 +11,10 @@ import torch
 from torch import nn
 from torch.optim import AdamW
 
-from src import checkpoint
 from src.config import LOSSES, RunConfig
 from src.errors import UserError
 from src.guidance.losses import DistillationLoss
+from src.run import checkpoint
 from src.scene.background import Background
 from src.scene.cameras import Cameras
 from src.scene.field import Field

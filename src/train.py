@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from src import accelerators, checkpoint, machine, run_folder
-from src.checkpoint import Checkpoint
 from src.config import RunConfig, as_dict, identity
+from src.cost.plan import describe_plan, plan
+from src.cost.preflight import describe, preflight
 from src.door import door
 from src.errors import UserError
 from src.export.video import export, preview, save_preview
@@ -22,10 +22,11 @@ from src.guidance.losses import NFSD, component_norms
 from src.guidance.prior import Prior, announce, load_prior
 from src.guidance.prompts import PromptBank, unknown_words
 from src.guidance.terms import ScoreTerms
-from src.log import Log, Seconds
 from src.model import CHECKPOINTS, build, make_optimizer
-from src.plan import describe_plan, plan
-from src.preflight import describe, preflight
+from src.run import accelerators, checkpoint, machine
+from src.run import folder as run_folder
+from src.run.checkpoint import Checkpoint
+from src.run.log import Log, Seconds
 from src.step import take_step
 from src.streams import Streams
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
 # Numba compiles these functions itself and cannot see through a checking wrapper: they come before the hook.
-import src.toybox.render  # noqa: F401
+import src.toybox.world.render  # noqa: F401
 from tests.pretend_hub import PretendHub, build_base, point_client_at
 
 # Every jaxtyping annotation in src is checked against the real tensors while the tests run.

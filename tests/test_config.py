@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from src.config import LOSSES, NOT_IDENTITY, RunConfig, as_dict, identity, run_name
 from src.errors import UserError
 from src.guidance.losses import NFSD
+from src.guidance.schedule import Stage
 from src.model import config_from_dict
 from src.scene.field import FieldConfig
 from src.scene.hash_grid import HashGridBackend, HashGridConfig
 from src.scene.rendering import RenderBackend, RenderConfig
-from src.schedule import Stage
-from src.toybox.solid import BOUNDING_RADIUS
-from src.toybox.world import FRONT_DEGREES, TOY_CAMERA
+from src.toybox.world.pictures import FRONT_DEGREES, TOY_CAMERA
+from src.toybox.world.solid import BOUNDING_RADIUS
 from tests.runs import settings
 
 CONF = Path(__file__).parent.parent / "conf"

@@ -12,11 +12,11 @@ import pytest
 from src.config import RunConfig
 from src.door import CONF, door
 from src.errors import UserError
-from src.log import Log
-from src.sweep import compare_draws, read_runs, remembered
+from src.run.log import Log
+from src.sweeps.runs import compare_draws, read_runs, remembered
 from src.train import train
 from tests.runs import TINY
-from tests.sweeps import make_run
+from tests.small_sweeps import make_run
 
 
 class Task:

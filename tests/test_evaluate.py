@@ -13,8 +13,9 @@ import torch
 from PIL import Image
 
 from src.evaluate import main
-from src.evaluation import looks, measurements, suite
-from src.evaluation.suite import Case, Job
+from src.evaluation import looks, measurements
+from src.evaluation.suite import suite
+from src.evaluation.suite.suite import Case, Job
 from src.train import train
 from tests.evaluation.judges import write_tiny_clip
 from tests.runs import tiny

@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from src.config import RunConfig, as_dict
-from src.schedule import Stage
+from src.guidance.schedule import Stage
 from tests.runs import settings
 
 CONF = Path(__file__).parent.parent / "conf"

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from src import checkpoint
-from src.checkpoint import Checkpoint
 from src.config import as_dict
 from src.errors import UserError
 from src.model import CHECKPOINTS, build, load_run, look, make_optimizer
+from src.run import checkpoint
+from src.run.checkpoint import Checkpoint
 from src.scene.cameras import orbit
 from tests.runs import tiny
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.counters import LiveBytes
+from src.cost.counters import LiveBytes
+from src.cost.plan import PIXEL_BYTES
 from src.guidance.prior import load_prior
 from src.guidance.prompts import PromptBank
 from src.model import build, make_optimizer
-from src.plan import PIXEL_BYTES
 from src.scene import march
 from src.step import most_rows, rows_at, take_step
 from src.streams import Streams

@@ -21,7 +21,7 @@ from src.config import RunConfig
 from src.errors import UserError
 from src.guidance.prior import load_prior
 from src.guidance.prompts import PromptBank
-from src.log import Log
+from src.run.log import Log
 from src.train import train
 from tests.runs import TINY, tiny
 

@@ -15,21 +15,21 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from src.checkpoint import write_atomically
+from src.arguments import in_range, parse
 from src.command_line import prompt_list
 from src.config import RunConfig
 from src.door import CONF, one_sentence, settings
 from src.evaluation.looks import floor, spectrum_distance
-from src.evaluation.suite import Method, methods
+from src.evaluation.suite.suite import Method, methods
 from src.guidance.losses import NFSD
 from src.guidance.prior import Prior, load_prior
 from src.guidance.prompts import Text
 from src.guidance.terms import score_terms
 from src.guidance.timesteps import sample_timesteps
+from src.run.checkpoint import write_atomically
 from src.streams import Streams
-from src.toybox.arguments import in_range, parse
-from src.toybox.pairs import GREY
 from src.toybox.sample import ddim, grid
+from src.toybox.world.pairs import GREY
 
 SAMPLES = 4  # of each prompt, that methods are compared with
 

@@ -18,7 +18,7 @@ from torch.nn import functional
 from src.evaluation.geometry import known
 from src.evaluation.surface import CELLS, hull, pixel_width, points, reach, silhouettes, thinned, thinness
 from src.evaluation.views import Views
-from src.toybox.captions import Subject
+from src.toybox.world.captions import Subject
 
 # The smallest kind, the airplane, fills 13% of the pictures, and a quarter as large in every direction 0.8%.
 EMPTY = 0.01

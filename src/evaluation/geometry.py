@@ -22,7 +22,7 @@ from src.evaluation.solids import FIRST_SEED, Pose, instance, ranges
 from src.evaluation.surface import hull, pixel_width, points, silhouettes, thinned, thinness
 from src.evaluation.views import Views, around
 from src.scene.cameras import Cameras
-from src.toybox.captions import Subject
+from src.toybox.world.captions import Subject
 
 INSTANCES = 4
 BOUNDING_RADIUS = 0.5  # of every true solid at scale 1 (world units)

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from src.evaluation.judge import Judge
+from src.evaluation.judge.judge import Judge
 from src.evaluation.verdict import Rate, Verdict
-from src.toybox.captions import Subject
+from src.toybox.world.captions import Subject
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from src.checkpoint import write_atomically
 from src.config import RunConfig
 from src.errors import UserError
 from src.guidance.prior import Prior
 from src.guidance.prompts import view_words
 from src.model import Model, look
+from src.run.checkpoint import write_atomically
 from src.scene.cameras import Cameras, sample_cameras
 from src.streams import Streams
 from src.toybox.sample import ddim

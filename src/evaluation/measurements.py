@@ -17,19 +17,19 @@ from jaxtyping import UInt8
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from src.checkpoint import write_atomically
 from src.config import RunConfig
 from src.errors import UserError
 from src.evaluation import consistency, failures, geometry, janus, looks
-from src.evaluation.figures import rows_of
-from src.evaluation.judge import Judge, load_judge
-from src.evaluation.sheets import portrait, thumbnails
+from src.evaluation.judge.judge import Judge, load_judge
+from src.evaluation.suite.figures import rows_of
+from src.evaluation.suite.sheets import portrait, thumbnails
 from src.evaluation.verdict import error_beside, of_views
 from src.evaluation.views import Views, of_run
 from src.guidance.prior import Prior, load_prior
 from src.model import Model, load_run
-from src.run_folder import read_manifest
-from src.toybox.captions import Subject, named
+from src.run.checkpoint import write_atomically
+from src.run.folder import read_manifest
+from src.toybox.world.captions import Subject, named
 
 VERSION = 3  # of the figures' definitions: raise it with them, and suites evaluate their runs anew
 NAME = "evaluation"

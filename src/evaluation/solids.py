@@ -13,7 +13,7 @@ from torch.nn import functional
 from src.errors import UserError
 from src.evaluation.views import Views
 from src.scene.cameras import Cameras
-from src.toybox.captions import Subject
+from src.toybox.world.captions import Subject
 
 FIRST_SEED = 1000  # of the true instances; every seed is another set of proportions
 
@@ -37,7 +37,7 @@ def instance(kind: str, seed: int, base: str = "") -> np.ndarray:
     Raises UserError where the tracer's compiler is missing.
     """
     _tracer()
-    from src.toybox.shapes import build
+    from src.toybox.world.shapes import build
 
     return build(kind, Generator(Philox(seed)), base=base)
 
@@ -56,7 +56,7 @@ def _pinholes(camera: Cameras, pose: Pose) -> np.ndarray:
 
     The tracer knows solids only where they are built, and rays are quickly brought there.
     """
-    from src.toybox.world import pinhole
+    from src.toybox.world.pictures import pinhole
 
     seen = np.stack([pinhole(camera.one(i)) for i in range(len(camera.azimuth))])
     seen[:, 0] = (seen[:, 0] - np.array(pose.shift)) / pose.scale
@@ -67,8 +67,8 @@ def ranges(
     table: np.ndarray, camera: Cameras, pose: Pose | None = None
 ) -> tuple[Bool[Tensor, "N 1 H W"], Float[Tensor, "N 1 H W"]]:
     """Whether the ray through each pixel's centre meets the solid, and after how far (0 where not)."""
-    from src.toybox import render
-    from src.toybox.distance import FAR
+    from src.toybox.world import render
+    from src.toybox.world.distance import FAR
 
     pose = pose or Pose()
     along = torch.from_numpy(render.ranges(table, _pinholes(camera, pose), camera.height))[:, None]
@@ -83,9 +83,9 @@ def of_solid(subject: Subject, seed: int, camera: Cameras, pose: Pose | None = N
     opacity are of 2x2 rays a pixel where it needs them, depth of the ray through its centre, or the mean of
     those around it that hit where that one misses.
     """
-    from src.toybox import render
-    from src.toybox.paint import paint_table
-    from src.toybox.world import key_light
+    from src.toybox.world import render
+    from src.toybox.world.paint import paint_table
+    from src.toybox.world.pictures import key_light
 
     pose, table = pose or Pose(), instance(subject.kind, seed, subject.base)
     paint, light = paint_table(subject.paint(), subject.material), pose.turned_back(key_light(0.0, 0.0, 80.0))

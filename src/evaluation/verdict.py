@@ -6,11 +6,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from src.evaluation.judge import BACKGROUND, Judge
+from src.evaluation.judge.judge import BACKGROUND, Judge
+from src.evaluation.judge.wording import (
+    FRONT,
+    TEMPLATES,
+    VIEWS,
+    Question,
+    Saying,
+    distractors,
+    question,
+    view_of,
+)
 from src.evaluation.views import Views
-from src.evaluation.wording import FRONT, TEMPLATES, VIEWS, Question, Saying, distractors, question, view_of
-from src.toybox.captions import Subject
-from src.toybox.shapes import KINDS
+from src.toybox.world.captions import Subject
+from src.toybox.world.shapes import KINDS
 
 BEHIND_DEGREES = 45.0  # views this near to the back are views from behind
 

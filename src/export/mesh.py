@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from src.checkpoint import write_atomically
+from src.arguments import in_range, parse
 from src.door import one_sentence
 from src.errors import UserError
 from src.evaluation.views import of_run
 from src.model import load_run
-from src.toybox.arguments import in_range, parse
+from src.run.checkpoint import write_atomically
 
 if TYPE_CHECKING:
     from trimesh import Trimesh

@@ -16,8 +16,7 @@ from pathlib import Path
 import jinja2
 from PIL import Image
 
-from src import sweep
-from src.checkpoint import write_atomically
+from src.arguments import parse
 from src.door import one_sentence
 from src.errors import UserError
 from src.export.sheet import SIDES, sheet
@@ -33,10 +32,11 @@ from src.export.turns import (
     strip,
     views_of,
 )
-from src.sweep import Run, independent
-from src.sweep_table import table as table_of
-from src.sweep_table import write_table
-from src.toybox.arguments import parse
+from src.run.checkpoint import write_atomically
+from src.sweeps import runs as sweep
+from src.sweeps.runs import Run, independent
+from src.sweeps.table import table as table_of
+from src.sweeps.table import write_table
 
 TEMPLATE = Path(__file__).with_name("report.html")
 

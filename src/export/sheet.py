@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw, ImageFont
 
 from src.export.turns import Grid, spoken, spoken_value
-from src.sweep import Run
+from src.sweeps.runs import Run
 
 SIDES = 4  # front, left, back, right: azimuth 0, 90, 180 and 270
 TILE = 128  # pixels

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 from PIL import Image, ImageSequence
 
 from src.errors import UserError
-from src.sweep import Run, Value, differing, in_order, independent
+from src.sweeps.runs import Run, Value, differing, in_order, independent
 
 T = TypeVar("T")
 PANELS = ("colour", "depth", "opacity")  # of turntable.webp, from the left

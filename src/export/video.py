@@ -24,8 +24,8 @@ from src.door import one_sentence
 from src.errors import UserError
 from src.export.panels import Frame, panels
 from src.export.paths import cameras
-from src.log import bar
 from src.model import Model, load_run
+from src.run.log import bar
 from src.scene.cameras import orbit
 
 USUAL = VideoConfig()

@@ -19,14 +19,14 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from src import checkpoint
+from src.arguments import in_range, parse
 from src.config import BACKGROUNDS, PANELS, RunConfig
 from src.door import one_sentence
 from src.errors import UserError
 from src.export.panels import Frame, panels
 from src.model import CHECKPOINTS, Model, load_run
+from src.run import checkpoint
 from src.scene.cameras import Cameras, orbit
-from src.toybox.arguments import in_range, parse
 
 if TYPE_CHECKING:
     from viser import ClientHandle, ViserServer

@@ -16,11 +16,11 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from src.arguments import in_range, parse
 from src.errors import UserError
 from src.guidance.prior import Prior, PriorConfig, load_prior
 from src.guidance.prompts import unknown_words
 from src.streams import Stream, Streams
-from src.toybox.arguments import in_range, parse
 
 
 @dataclass

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from PIL import Image
 
+from src.arguments import parse
 from src.errors import UserError
 from src.scene.cameras import orbit
-from src.toybox.arguments import parse
-from src.toybox.captions import MATERIALS, Subject
 from src.toybox.sample import grid
-from src.toybox.shapes import KINDS, PAIRS, build
-from src.toybox.world import SIZE, key_light, photograph
+from src.toybox.world.captions import MATERIALS, Subject
+from src.toybox.world.pictures import SIZE, key_light, photograph
+from src.toybox.world.shapes import KINDS, PAIRS, build
 
 COLUMNS = 15
 SHOWN = ("lion", "teapot")  # the materials' models

@@ -21,15 +21,15 @@ from torch.multiprocessing.spawn import ProcessExitedException, spawn
 from tqdm import tqdm
 from transformers import CLIPTokenizer
 
+from src.arguments import in_range, parse
 from src.errors import UserError
 from src.guidance.prompts import NEGATIVE_PROMPT
-from src.toybox import networks
-from src.toybox.arguments import in_range, parse
-from src.toybox.captions import VIEW_WORDS, Subject, caption, vocabulary
-from src.toybox.export import export, refuse_to_replace
-from src.toybox.fitting import Fit, Networks, Recipe, Team
-from src.toybox.shapes import KINDS
-from src.toybox.world import write_shard
+from src.toybox.prior import networks
+from src.toybox.prior.export import export, refuse_to_replace
+from src.toybox.prior.fitting import Fit, Networks, Recipe, Team
+from src.toybox.world.captions import VIEW_WORDS, Subject, caption, vocabulary
+from src.toybox.world.pictures import write_shard
+from src.toybox.world.shapes import KINDS
 
 
 @dataclass

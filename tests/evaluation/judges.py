@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from transformers import CLIPConfig, CLIPModel
 
-from src.evaluation.judge import Judge
-from src.evaluation.judge_network import PICTURES, tokenizer
+from src.evaluation.judge.judge import Judge
+from src.evaluation.judge.network import PICTURES, tokenizer
 
 
 def write_tiny_clip(folder: Path, size: int) -> Path:

@@ -10,7 +10,7 @@ from src.evaluation.alignment import align, polish
 from src.evaluation.solids import Pose, ranges
 from src.evaluation.surface import hull
 from src.evaluation.views import Views
-from src.toybox.solid import Solid
+from src.toybox.world.solid import Solid
 from tests.evaluation.scenes import CAMERA, bare
 
 

@@ -5,7 +5,7 @@ import torch
 from src.evaluation.consistency import measure
 from src.evaluation.solids import Pose, of_solid
 from src.evaluation.views import AZIMUTHS, Views
-from src.toybox.captions import Subject
+from src.toybox.world.captions import Subject
 from tests.evaluation.scenes import CAMERA, EMPTY, FOG, SHEET, SOLID_BALL
 
 

@@ -10,7 +10,7 @@ from src.evaluation import failures
 from src.evaluation.failures import flags
 from src.evaluation.solids import instance, of_solid, ranges
 from src.evaluation.views import Views, around
-from src.toybox.captions import Subject
+from src.toybox.world.captions import Subject
 from tests.evaluation.scenes import CAMERA, EMPTY, FLOATERS, FOG, SHEET, SOLID_BALL, ball, volume
 
 LOG = [{"step": i, "opacity": 0.2 + 0.01 * (i % 7), "draws": "00ff"} for i in range(300)]

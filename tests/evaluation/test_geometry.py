@@ -9,7 +9,7 @@ import torch
 from src.evaluation.geometry import chamfer, compare, known, measure
 from src.evaluation.solids import FIRST_SEED, Pose
 from src.evaluation.views import Views
-from src.toybox.captions import Subject
+from src.toybox.world.captions import Subject
 from tests.evaluation.scenes import CAMERA, EMPTY, bare
 
 TORUS, HOUSE = Subject("torus"), Subject("house")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from src.evaluation import janus
 from src.evaluation.verdict import Rate, Verdict
-from src.toybox.captions import Subject
+from src.toybox.world.captions import Subject
 from tests.evaluation.judges import GivenJudge
 
 ERRORS = {  # of 10 fronts 9 are called front, of 10 backs 1

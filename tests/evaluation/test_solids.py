@@ -9,9 +9,9 @@ import torch
 from src.errors import UserError
 from src.evaluation import solids
 from src.evaluation.solids import Pose, instance, of_solid, ranges
-from src.toybox import world
-from src.toybox.captions import Subject
-from src.toybox.distance import distances
+from src.toybox.world import pictures as world
+from src.toybox.world.captions import Subject
+from src.toybox.world.distance import distances
 from tests.evaluation.scenes import CAMERA
 
 

@@ -7,13 +7,13 @@ import torch
 
 from src.config import VideoConfig
 from src.evaluation import janus
-from src.evaluation.judge import Judge, load_judge
+from src.evaluation.judge.judge import Judge, load_judge
+from src.evaluation.judge.wording import TEMPLATES, VIEWS, Saying
 from src.evaluation.verdict import Rate, chosen, error_beside, of_views
 from src.evaluation.views import AZIMUTHS, Views, around
-from src.evaluation.wording import TEMPLATES, VIEWS, Saying
 from src.streams import Streams
-from src.toybox.captions import Subject
-from src.toybox.portraits import FRESH, picture
+from src.toybox.world.captions import Subject
+from src.toybox.world.portraits import FRESH, picture
 from tests.evaluation.judges import GivenJudge
 
 SIZE = 64

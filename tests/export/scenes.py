@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from src import checkpoint
-from src.checkpoint import Checkpoint
 from src.config import RunConfig, as_dict
 from src.model import CHECKPOINTS, Model, build
+from src.run import checkpoint
+from src.run.checkpoint import Checkpoint
 from src.scene.background import Background, BackgroundConfig
 from src.streams import Streams
 from tests.runs import tiny

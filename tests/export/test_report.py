@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src import sweep
 from src.export.report import main, report
 from src.export.sheet import SIDES, TILE
-from src.sweep_table import table
-from tests.sweeps import SIZE, VIEWS, color, make_run
+from src.sweeps import runs as sweep
+from src.sweeps.table import table
+from tests.small_sweeps import SIZE, VIEWS, color, make_run
 
 PROMPT = 'a "red" <b>cube</b> & </script><script>alert(1)</script>'
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from src.export.report import report
-from tests.sweeps import VIEWS, make_run
+from tests.small_sweeps import VIEWS, make_run
 
 pytestmark = pytest.mark.browser
 NAMES = ("chromium", "chromium-browser", "google-chrome")

@@ -9,8 +9,8 @@ from PIL import Image
 
 from src.errors import UserError
 from src.export.turns import arrange, read_turn, spoken, strip, views_of
-from src.sweep import Run, read_runs
-from tests.sweeps import SIZE, VIEWS, color, make_run
+from src.sweeps.runs import Run, read_runs
+from tests.small_sweeps import SIZE, VIEWS, color, make_run
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from nerfacc import OccGridEstimator
 from torch import Tensor
 
-from src import accelerators
+from src.run import accelerators
 from src.scene.background import Background, BackgroundConfig
 from src.scene.cameras import CameraConfig, sample_cameras
 from src.scene.field import Field, FieldConfig, Precision

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from src import accelerators
+from src.run import accelerators
 from src.scene.hash_grid import HashGrid, HashGridBackend, HashGridConfig
 from src.streams import Streams
 from tests.runs import settings

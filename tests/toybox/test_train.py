@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from src.errors import UserError
-from src.toybox import networks
-from src.toybox.fitting import Team
+from src.toybox.prior import networks
+from src.toybox.prior.fitting import Team
 from src.toybox.train import Settings, decibel, fit_autoencoder, main, standardize, taught_tokenizer, to_unit
 
 

@@ -1,0 +1,253 @@
+"""What a run would cost, without training, weights or a GPU: `python -m src.train … plan=true`.
+
+The prior's networks run on the meta device, where tensors have shapes and no numbers.  The scene is rendered
+for real, once, small, and scaled by the number of rays: a haze, as in step 0, and from the rise of the
+resolution on an opaque ball (`src.model.stand_in`); an object that fills more of its sphere costs more.  UNet
+passes are counted from the timesteps that the run will draw.  Left out: embedding the prompt, refreshing the
+occupancy grid, pictures for the eye.
+"""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from src.config import RunConfig
+from src.cost.counters import Cost, Tally, fused_attention
+from src.errors import UserError
+from src.guidance import replica
+from src.guidance.gaussian import gaussian_prior, scaled_linear
+from src.guidance.loading import REMEDY, WEIGHTS
+from src.guidance.prior import Precision, Prior, PriorConfig
+from src.guidance.small_autoencoder import REMEDY as SMALL_REMEDY
+from src.guidance.small_autoencoder import load_small_autoencoder
+from src.guidance.source import local_source
+from src.guidance.timesteps import sample_timesteps
+from src.model import build, make_optimizer, stand_in
+from src.scene import march
+from src.scene.cameras import sample_cameras
+from src.scene.rendering import render
+from src.step import most_rows, rows_at
+from src.streams import Streams
+
+SCENE_COPIES = 3  # the parameters and Adam's two moments
+# What a pixel's maps and gradients take, whatever the size of a chunk (tests/test_step_memory.py checks it).
+PIXEL_BYTES = 300
+
+
+class Weightless(NamedTuple):
+    """A prior on the meta device, the shape of a prompt's embedding, and the bytes of its weights."""
+
+    prior: Prior
+    text_shape: tuple[int, int]
+    bytes: int
+
+
+class Stretch(NamedTuple):
+    """The steps at one resolution: mean costs of a step by part, and the memory that they need."""
+
+    resolution: int
+    steps: int
+    unet_rows: int  # over all these steps
+    costs: dict[str, Cost]
+    memory_bytes: int
+
+
+class Plan(NamedTuple):
+    """The whole run."""
+
+    views: int  # a step
+    stretches: list[Stretch]
+    tflops: float  # a second, assumed
+
+    def total(self) -> Cost:
+        """Return the cost of all steps, all parts together."""
+        costs = [cost * stretch.steps for stretch in self.stretches for cost in stretch.costs.values()]
+        return sum(costs, Cost())
+
+    def hours(self) -> float:
+        """Return how long the FLOPs alone take at the assumed throughput."""
+        return self.total().flops / (self.tflops * 1e12) / 3600
+
+
+def plan(cfg: RunConfig) -> Plan:
+    """Price a run; raises UserError if prior.path is given and holds no model's configuration."""
+    weightless = weightless_prior(cfg.prior)
+    parameter_bytes = build(cfg, torch.device("cpu")).parameter_bytes()
+    stretches = []
+    scenes: dict[tuple[int, bool], dict[str, Cost]] = {}
+    for steps in cfg.schedule.stretches(0, cfg.steps):
+        rows = drawn_rows(cfg, steps)
+        resolution = cfg.schedule.at(steps[0]).resolution
+        probe = probe_resolution(cfg, resolution)
+        kind = probe, steps[0] >= cfg.schedule.switch_step
+        if kind not in scenes:
+            scenes[kind] = scene_costs(cfg, probe, steps[0])
+        scene = scaled(cfg, scenes[kind], probe, resolution)
+        guidance = guidance_costs(cfg, weightless, steps, rows / len(steps))
+        pixels = PIXEL_BYTES * cfg.batch_size * resolution**2
+        peaks = [cost.peak_live_bytes for cost in scene.values()]
+        peaks += [cost.peak_live_bytes + pixels for cost in guidance.values()]
+        costs = {"render": scene["render"], **guidance, **scene}
+        memory = weightless.bytes + SCENE_COPIES * parameter_bytes + max(peaks)
+        stretches.append(Stretch(resolution, len(steps), rows, costs, memory))
+    return Plan(cfg.batch_size, stretches, cfg.plan_tflops)
+
+
+def weightless_prior(cfg: PriorConfig) -> Weightless:
+    """Return the prior without its weights; without prior.path it has Stable Diffusion 2.1-base's shapes.
+
+    Raises UserError if prior.path holds no configuration of a model, or prior.small_autoencoder no model.
+    """
+    if cfg.name == "gaussian":
+        size = cfg.latent_size or 16
+        return Weightless(gaussian_prior(size, device="meta"), (1, 3 * size**2), 0)
+    prediction = "epsilon"
+    if cfg.path is None:
+        networks = {part: replica.network(replica.FULL, part) for part in WEIGHTS}
+    else:
+        folder = local_source(cfg.path).folder
+        try:
+            networks = _read_shapes(folder)
+            prediction = json.loads((folder / "scheduler/scheduler_config.json").read_text())[
+                "prediction_type"
+            ]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"prior.path={cfg.path} has no readable configuration ({error}): {REMEDY}"
+            ) from error
+    # What CUDA would compute in, where nothing is said.
+    dtype = torch.float16 if cfg.precision is Precision.auto else getattr(torch, cfg.precision.name)
+    # Module's own `to`: that of diffusers warns of layers which this model does not have.
+    vae, unet = (nn.Module.to(networks[part], dtype) for part in ("vae", "unet"))
+    if cfg.small_autoencoder is not None:
+        small = local_source(cfg.small_autoencoder, "prior.small_autoencoder", SMALL_REMEDY).folder
+        vae = load_small_autoencoder(small, vae.config, dtype, torch.device("meta"))
+    scheduler = SimpleNamespace(
+        alphas_cumprod=scaled_linear(), config=SimpleNamespace(prediction_type=prediction)
+    )
+    checkpoint_encoder = cfg.checkpoint_encoder and cfg.small_autoencoder is None
+    prior = Prior(None, networks["text_encoder"], vae, unet, scheduler, checkpoint_encoder=checkpoint_encoder)
+    size = sum(p.numel() * p.element_size() for network in (vae, unet) for p in network.parameters())
+    return Weightless(prior, (prior.max_tokens, networks["text_encoder"].config.hidden_size), size)
+
+
+def _read_shapes(folder: Path) -> dict[str, Any]:
+    # Imported here because they take seconds.
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    text = CLIPTextConfig.from_pretrained(str(folder / "text_encoder"), local_files_only=True)
+    with torch.device("meta"):
+        networks = {"text_encoder": CLIPTextModel(text)}
+        for part, kind in {"vae": AutoencoderKL, "unet": UNet2DConditionModel}.items():
+            settings = json.loads((folder / part / "config.json").read_text())
+            networks[part] = kind.from_config(settings)
+    return networks
+
+
+def drawn_rows(cfg: RunConfig, steps: range) -> int:
+    """Count the rows that the UNet evaluates in these steps; their timesteps depend on the seed alone."""
+    t = []
+    for step in steps:
+        stage = cfg.schedule.at(step)
+        t.append(sample_timesteps(stage.t_min, stage.t_max, cfg.batch_size, Streams(cfg.seed, step)("t")))
+    return int(rows_at(cfg, torch.cat(t)).sum())
+
+
+def guidance_costs(cfg: RunConfig, weightless: Weightless, steps: range, mean_rows: float) -> dict[str, Cost]:
+    """Price encoding, the UNet's mean and largest call, and the encoder's backward pass, on meta tensors."""
+    prior, stage = weightless.prior, cfg.schedule.at(steps[0])
+    t = most_rows(cfg, stage.t_min, stage.t_max)
+    most = cfg.batch_size * int(rows_at(cfg, t[None]))
+    image = torch.empty(
+        cfg.batch_size, 3, stage.resolution, stage.resolution, device="meta", requires_grad=True
+    )
+    text = torch.empty(1, *weightless.text_shape, device="meta")
+    with fused_attention(), Tally() as tally:
+        tally.charge("encode")
+        latents = prior.encode(image, Streams(cfg.seed, 0)("vae"))
+        for rows in (1, most):
+            tally.charge(f"unet {rows}")
+            noised = latents.detach()[:1].expand(rows, -1, -1, -1)
+            prior.predict_noise(noised, t.expand(rows).to("meta"), text.expand(rows, -1, -1))
+        tally.charge("encode, backward")
+        latents.backward(torch.empty_like(latents))
+    costs = tally.costs
+    # Linear in the number of rows: the weights are read once, everything else once a row.
+    share = (mean_rows - 1) / max(most - 1, 1)
+    unet = costs["unet 1"] * (1 - share) + costs[f"unet {most}"] * share
+    return {"encode": costs["encode"], "unet": unet, "encode, backward": costs["encode, backward"]}
+
+
+def probe_resolution(cfg: RunConfig, resolution: int) -> int:
+    """Return a small size whose rendering costs as much per ray as at this resolution.
+
+    Above some number of bins rendering goes in chunks, and everything in chunks is computed twice.
+    """
+    chunked = math.isqrt(march.CANDIDATES // (cfg.batch_size * cfg.render.samples_per_ray)) + 1
+    return min(resolution, chunked)
+
+
+def scene_costs(cfg: RunConfig, resolution: int, step: int) -> dict[str, Cost]:
+    """Price rendering, its backward pass and the optimiser's step by doing them once, small."""
+    draw = Streams(cfg.seed, 0)
+    model = stand_in(cfg, torch.device("cpu"), step)
+    optimizer = make_optimizer(cfg, model)
+    camera = sample_cameras(cfg.camera, cfg.batch_size, resolution, draw("camera"))
+    with Tally() as tally:
+        tally.charge("render")
+        view = render(*model, camera, cfg.render, draw)
+        tally.charge("render, backward")
+        torch.stack([map_.mean() for map_ in view]).sum().backward()
+        tally.charge("optimiser")
+        optimizer.step()
+    return tally.costs
+
+
+def scaled(cfg: RunConfig, scene: dict[str, Cost], probe: int, resolution: int) -> dict[str, Cost]:
+    """Scale what rendering costs by the number of rays; its memory grows by its maps alone."""
+    rays = (resolution / probe) ** 2
+    maps = PIXEL_BYTES * cfg.batch_size * (resolution**2 - probe**2)
+    costs = dict(scene)
+    for part in ("render", "render, backward"):
+        costs[part] = replace(scene[part] * rays, peak_live_bytes=scene[part].peak_live_bytes + maps)
+    return costs
+
+
+def describe_plan(found: Plan) -> str:
+    """Put a plan into a few lines."""
+    lines = []
+    for stretch in found.stretches:
+        passes = stretch.unet_rows / (stretch.steps * found.views)
+        lines.append(
+            f"{stretch.steps:,} steps at {stretch.resolution}x{stretch.resolution}, views a step: "
+            f"{found.views}, UNet passes a view: {passes:.3f}, memory: {stretch.memory_bytes / 1e9:.1f} GB"
+        )
+        lines.append(f"  {'a step:':18s} {'TFLOP':>8s} {'GB moved':>9s} {'of it without FLOPs':>20s}")
+        for part, cost in stretch.costs.items():
+            lines.append(
+                f"  {part:18s} {cost.flops / 1e12:8.3f} {cost.bytes / 1e9:9.2f} "
+                f"{cost.bytes_without_flops / 1e9:20.2f}"
+            )
+    total, rows = found.total(), sum(stretch.unet_rows for stretch in found.stretches)
+    by_part: dict[str, float] = {}
+    for stretch in found.stretches:
+        for part, cost in stretch.costs.items():
+            by_part[part] = by_part.get(part, 0.0) + cost.flops * stretch.steps / 1e12
+    lines.append(
+        f"whole run: {rows:,} UNet passes; {total.flops / 1e12:,.1f} TFLOP ("
+        + "; ".join(f"{part} {tflop:,.1f}" for part, tflop in by_part.items() if tflop)
+        + f"); {total.bytes / 1e12:,.1f} TB moved"
+    )
+    lines.append(
+        f"{found.hours():.2g} h for these FLOPs at {found.tflops:g} TFLOP/s, which is assumed, not measured: "
+        "plan_tflops=N sets it"
+    )
+    return "\n".join(lines)

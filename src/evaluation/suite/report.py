@@ -1,0 +1,134 @@
+"""A suite's summary as a Markdown document that a stranger can read."""
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
+
+from src.evaluation.suite.figures import FIGURES, Figure, flags_of, value_of
+from src.evaluation.suite.intervals import Count, Interval
+from src.evaluation.suite.summary import Evaluated, Summary
+
+ARROWS = {"higher": "↑", "lower": "↓", "near 0": "→ 0"}  # which way is better
+MAIN = ("geometry.iou_share", "judge.r_precision", "judge.kind", "judge.color", "looks.spectrum_distance")
+
+
+def document(name: str, command: str, planned: int, runs: Sequence[Evaluated], summary: Summary) -> str:
+    """How it was made, the tables, and what each figure means."""
+    prompts = _counted(len({run.prompt for run in runs}), "prompt")
+    seeds = _counted(len({run.seed for run in runs}), "seed")
+    steps = " or ".join(str(step) for step in sorted({run.evaluation["step"] for run in runs}))
+    methods, pairs = summary.methods, list(combinations(summary.methods, 2))
+    text = [
+        f"# {name}: {', '.join(methods)}",
+        f"`{command}`",
+        f"{len(runs)} runs of {planned}: {prompts}, {seeds}, {steps} steps.  A cell is the "
+        "mean over prompts of the mean over seeds, with its 95% interval (bootstrap over prompts, each with "
+        "its seeds): how far other prompts and seeds might move it.  ↑ higher is better, ↓ lower is better, "
+        "→ 0 near 0 is better.",
+        "## Figures",
+        _by_figure(FIGURES, [*methods, "beside"], lambda figure: _means(summary, figure)),
+    ]
+    if pairs:
+        text += [
+            "## Differences at the same prompts and seeds",
+            "Bold: the interval leaves out 0.",
+            _by_figure(
+                FIGURES,
+                [f"{second} − {first}" for first, second in pairs],
+                lambda figure: [
+                    _difference(figure, summary.differences[figure.key].get(pair)) for pair in pairs
+                ],
+            ),
+        ]
+    text += [
+        "## Failures",
+        "Runs with the flag up; in brackets the 95% interval of the rate (Wilson).",
+        _table(
+            methods,
+            {flag: [_count(row.get(method)) for method in methods] for flag, row in summary.flags.items()},
+        ),
+    ]
+    chosen = [figure for figure in FIGURES if figure.key in MAIN]
+    for part, means in summary.parts.items():
+        rows = {_name(f): [_mean(f, means[f.key].get(method)) for method in methods] for f in chosen}
+        text += [f"## {part}", _table(methods, rows)]
+    text += [
+        "## By prompt",
+        f"{', '.join(figure.title for figure in chosen)}; failures.  Means over seeds.",
+        _table(methods, _by_prompt(runs, methods, chosen)),
+        "## What the figures mean",
+        "\n".join(f"- **{_name(figure)}**: {figure.meaning}." for figure in FIGURES),
+    ]
+    return "\n\n".join(text) + "\n"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _by_figure(
+    figures: Sequence[Figure], columns: Sequence[str], cells: Callable[[Figure], list[str]]
+) -> str:
+    return _table(columns, {_name(figure): cells(figure) for figure in figures})
+
+
+def _table(columns: Sequence[str], rows: Mapping[str, list[str]]) -> str:
+    lines = [["", *columns], ["---", *["---:"] * len(columns)]]
+    lines += [[name, *cells] for name, cells in rows.items()]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _name(figure: Figure) -> str:
+    unit = "%" if figure.percent else figure.unit
+    return f"{figure.title}{f' ({unit})' if unit else ''} {ARROWS[figure.better]}"
+
+
+def _means(summary: Summary, figure: Figure) -> list[str]:
+    cells = []
+    for method in summary.methods:
+        found = summary.means[figure.key].get(method)
+        # What was not measured everywhere says of how many runs it is.
+        part = f" ({found.runs} runs)" if found and found.runs != summary.runs[method] else ""
+        cells.append(_mean(figure, found) + part)
+    return [*cells, summary.beside[figure.key]]
+
+
+def _mean(figure: Figure, found: Interval | None) -> str:
+    return "–" if found is None else figure.write(found.mean) + _bounds(figure, found, False)
+
+
+def _difference(figure: Figure, found: Interval | None) -> str:
+    if found is None:
+        return "–"
+    text = figure.write(found.mean, difference=True)
+    decided = found.low is not None and found.high is not None and not found.low <= 0 <= found.high
+    return (f"**{text}**" if decided else text) + _bounds(figure, found, True)
+
+
+def _bounds(figure: Figure, found: Interval, difference: bool) -> str:
+    if found.low is None or found.high is None:
+        return ""
+    return f" [{figure.write(found.low, difference)}, {figure.write(found.high, difference)}]"
+
+
+def _count(found: Count | None) -> str:
+    if found is None:
+        return "–"
+    return f"{found.hits} of {found.cases} [{100 * found.low:.0f}%, {100 * found.high:.0f}%]"
+
+
+def _by_prompt(
+    runs: Sequence[Evaluated], methods: Sequence[str], figures: Sequence[Figure]
+) -> dict[str, list[str]]:
+    rows = {}
+    for prompt in dict.fromkeys(run.prompt for run in runs):
+        cells = []
+        for method in methods:
+            some = [run.evaluation for run in runs if (run.prompt, run.method) == (prompt, method)]
+            parts = []
+            for figure in figures:
+                values = [value for one in some if (value := value_of(one, figure.key)) is not None]
+                parts.append(figure.write(sum(values) / len(values)) if values else "–")
+            flags = sorted({flag for one in some for flag in flags_of(one)})
+            cells.append(" · ".join(parts) + (f"; {', '.join(flags)}" if flags else "") if some else "–")
+        rows[prompt] = cells
+    return rows

@@ -1,0 +1,126 @@
+"""The worst step before the first: it sees every row and every cell, and no number of the run sees it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from src import train as training
+from src.config import RunConfig
+from src.cost import preflight as module
+from src.cost.preflight import describe, preflight
+from src.errors import UserError
+from src.guidance.prior import Prior, load_prior
+from src.guidance.prompts import PromptBank
+from src.model import Model
+from src.step import Step, take_step
+from src.train import train
+from tests.runs import tiny
+from tests.test_train import manifest, metrics
+
+CPU = torch.device("cpu")
+
+
+def prior_and_prompts(cfg: RunConfig) -> tuple[Prior, PromptBank]:
+    prior = load_prior(cfg.prior, CPU)
+    return prior, PromptBank(prior, cfg.prompt, cfg.prompts)
+
+
+def with_preflight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have train() take its pre-flight on the processor as it does on CUDA."""
+    load = training.load_named_prior
+
+    def load_and_preflight(cfg: RunConfig, device: torch.device) -> Prior:
+        prior = load(cfg, device)
+        preflight(cfg, prior, PromptBank(prior, cfg.prompt, cfg.prompts), device)
+        return prior
+
+    monkeypatch.setattr(training, "load_named_prior", load_and_preflight)
+
+
+def test_no_number_of_the_run_depends_on_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: parameters, draws and every logged number of the run without a pre-flight."""
+    plain, checked = tiny(tmp_path / "plain"), tiny(tmp_path / "checked")
+    train(plain)
+    with_preflight(monkeypatch)
+    train(checked)
+    assert manifest(checked)["parameters_sha256"] == manifest(plain)["parameters_sha256"]
+    assert metrics(checked) == metrics(plain)
+
+
+def test_each_resolution_is_tried_in_its_worst_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: by hand: t on both sides of NFSD's cut, three rows a view, all cells, last steps."""
+    seen: list[tuple[int, int, int, float]] = []
+
+    def watch(cfg: RunConfig, model: Model, *rest: Any) -> Step:
+        done = take_step(cfg, model, *rest)
+        everywhere = float(model.occupancy.bits.double().mean())
+        seen.append((rest[3], int(done.t[0]), done.terms.unet_rows, everywhere))
+        return done
+
+    monkeypatch.setattr(module, "take_step", watch)
+    cfg = tiny(tmp_path, "occupancy.every=1")
+    found = preflight(cfg, *prior_and_prompts(cfg), CPU)
+    assert seen == [(2, 20, 4, 1.0), (2, 200, 6, 1.0), (6, 20, 4, 1.0), (6, 200, 6, 1.0)]
+    assert [(row.resolution, row.steps) for row in found] == [(8, 3), (16, 4)]
+    assert all(row.seconds > 0 for row in found)
+    assert found[1].peak_bytes > found[0].peak_bytes > 0
+
+
+def test_a_resumed_run_tries_what_is_left(tmp_path: Path) -> None:
+    """Oracle: by hand: from step 5 of 7 there are two steps, all at the second resolution."""
+    cfg = tiny(tmp_path)
+    found = preflight(cfg, *prior_and_prompts(cfg), CPU, first_step=5)
+    assert [(row.resolution, row.steps) for row in found] == [(16, 2)]
+
+
+def test_what_is_said(tmp_path: Path) -> None:
+    """Oracle: 3 steps of 600 s and 4 of 1200 s are 1.8 h."""
+    rows = [module.WorstStep(64, 3, 600.0, 5 * 10**9), module.WorstStep(512, 4, 1200.0, 7 * 10**9)]
+    said = describe(rows)
+    for part in ("64x64: 600.00 s, 5.00 GB", "512x512: 1200.00 s, 7.00 GB", "at most 1.8 h"):
+        assert part in said
+
+
+def out_of_memory_above(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+    """A device whose memory is used up by chunk, views and pixels, 1 byte each."""
+
+    def short(cfg: RunConfig, model: Model, *rest: Any) -> Step:
+        resolution = cfg.schedule.at(rest[3]).resolution
+        if cfg.render.chunk_samples + cfg.batch_size * resolution**2 > limit:
+            raise torch.OutOfMemoryError("out of memory")
+        return take_step(cfg, model, *rest)
+
+    monkeypatch.setattr(module, "take_step", short)
+
+
+@pytest.mark.parametrize(
+    ("limit", "fits"),
+    [
+        (4096 + 512, "render.chunk_samples=4096 would fit"),
+        (1024 + 512, "render.chunk_samples=1024 would fit"),
+        (1024 + 256, "render.chunk_samples=1024 batch_size=1 would fit"),
+        (1024 + 64, "render.chunk_samples=1024 batch_size=1 schedule.resolution_after=8 would fit"),
+        (7, "whatever the settings of the scene"),
+    ],
+)
+def test_too_little_memory_names_settings_that_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, fits: str
+) -> None:
+    """Oracle: a device whose limit is known: 16384 + 2 x 16 x 16 do not fit; the mildest change that does."""
+    cfg = tiny(tmp_path, "render.chunk_samples=16384")
+    out_of_memory_above(monkeypatch, limit)
+    with pytest.raises(UserError, match=rf"^device=cpu has too little memory for .*{fits}.*preset=laptop$"):
+        preflight(cfg, *prior_and_prompts(cfg), CPU)
+
+
+def test_too_little_memory_is_said_before_the_first_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: no row of metrics."""
+    with_preflight(monkeypatch)
+    out_of_memory_above(monkeypatch, 7)
+    with pytest.raises(UserError, match="too little memory"):
+        train(tiny(tmp_path))
+    assert not (tmp_path / "metrics.jsonl").exists()
