@@ -8,17 +8,17 @@ fills the frame.
 import numpy as np
 
 from src.toybox.world.paint import BLACK, CREAM, DARK, MAIN, PINK, RED, SHADE, WHITE
-from src.toybox.world.solid import DECAL, GOLDEN_ANGLE, SIDES, Solid, Vary, Vector
+from src.toybox.world.solid import DECAL, GOLDEN_ANGLE, SIDES, Number, Solid, Vary, Vector
 
 
-def eyes(s: Solid, x: float, y: float, z: float, radius: float, turn: float = 20.0) -> None:
+def eyes(s: Solid, x: float, y: float, z: float, radius: float, turn: Number = 20) -> None:
     """Two black eyes at (x, +-y, z), turned outwards by `turn` degrees, each with a glint."""
     for side in SIDES:
         s.ellipsoid((x, side * y, z), (radius * 0.6, radius, radius * 1.15), BLACK, turn=side * turn)
         s.ellipsoid((x + radius * 0.5, side * y + radius * 0.15, z + radius * 0.5), radius * 0.36, WHITE)
 
 
-def wide_eyes(s: Solid, x: float, y: float, z: float, radius: float, turn: float = 20.0) -> None:
+def wide_eyes(s: Solid, x: float, y: float, z: float, radius: float, turn: Number = 20) -> None:
     """Eyes as above on white balls, which stand out from a face of any colour."""
     for side in SIDES:
         s.ellipsoid((x, side * y, z), (radius * 0.6, radius, radius * 1.12), WHITE, turn=side * turn)
@@ -94,9 +94,7 @@ def rabbit(s: Solid, v: Vary) -> None:
     droop = v(9.0)
     for side in SIDES:
         long = v(0.48)
-        s.ellipsoid(
-            (-0.02, side * 0.165, 0.24 + long / 3), (0.065, 0.105, long / 2), roll=-side * droop
-        )
+        s.ellipsoid((-0.02, side * 0.165, 0.24 + long / 3), (0.065, 0.105, long / 2), roll=-side * droop)
         s.ellipsoid(
             (0.035, side * 0.165, 0.25 + long / 3), (0.03, 0.062, long * 0.38), PINK, roll=-side * droop
         )
