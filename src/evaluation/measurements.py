@@ -19,8 +19,9 @@ from torch import Tensor
 
 from src.config import RunConfig
 from src.errors import UserError
-from src.evaluation import consistency, failures, geometry, janus, looks
+from src.evaluation import consistency, faces, failures, geometry, janus, looks
 from src.evaluation.judge.judge import Judge, load_judge
+from src.evaluation.solids import Pose
 from src.evaluation.suite.figures import rows_of
 from src.evaluation.suite.sheets import portrait, thumbnails
 from src.evaluation.verdict import error_beside, of_views
@@ -31,7 +32,7 @@ from src.run.checkpoint import write_atomically
 from src.run.folder import read_manifest
 from src.toybox.world.captions import Subject, named
 
-VERSION = 3  # of the figures' definitions: raise it with them, and suites evaluate their runs anew
+VERSION = 4  # of the figures' definitions: raise it with them, and suites evaluate their runs anew
 NAME = "evaluation"
 ATTRIBUTES = ("kind", "color", "material", "base", "view")  # that the judge's own error is known for
 
@@ -70,24 +71,28 @@ def evaluate(folder: Path, judge_name: str) -> dict[str, Any]:
     """
     cfg, model, step = load_run(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     judge = judge_named(judge_name)
-    views, subject, outline = of_run(cfg, model), named(cfg.prompt), None
+    views, subject = of_run(cfg, model), named(cfg.prompt)
+    outline, pose = None, Pose()
 
     def shape() -> dict[str, Any]:
-        nonlocal outline
+        nonlocal outline, pose
         if subject is None:
             raise UserError(f"the toy world has no solid that {cfg.prompt!r} names")
-        found, truth = geometry.beside_truth(views, subject)
+        found, truth, pose = geometry.beside_truth(views, subject)
         outline = truth.opacity
         return asdict(found)
 
     parameters = [parameter for module in model for parameter in module.parameters()]
     measures: dict[str, Callable[[], dict[str, Any]]] = {
         "geometry": shape,
+        "faces": lambda: faces.of_views(judge, views, subject, pose)._asdict(),
         "judge": lambda: _judged(judge, views, cfg.prompt, subject),
         "consistency": lambda: asdict(consistency.measure(views)),
         "failures": lambda: asdict(failures.flags(views, _metrics(folder), parameters, subject)),
         "looks": lambda: _looks(folder, cfg, model),
     }
+    if subject is None or faces.place_of(subject.kind, subject.base) is None:
+        del measures["faces"]
     figures: dict[str, dict[str, Any]] = {}
     not_measured: dict[str, str] = {}
     for group, measure in measures.items():

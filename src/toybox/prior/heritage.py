@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from src.errors import UserError
+from src.guidance.loading import first_line
 from src.toybox.prior.fitting import Networks
 
 
@@ -43,9 +44,12 @@ def lineage(start: str) -> list[dict[str, Any]]:
 
 
 def _load(kind: Any, folder: Path) -> nn.Module:
-    if not (folder / "config.json").is_file():
-        raise UserError(f"start={folder.parent}: no exported prior is there; name a folder that holds one")
-    module: nn.Module = kind.from_pretrained(folder)
+    try:
+        module: nn.Module = kind.from_pretrained(folder, use_safetensors=True)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"start={folder.parent}: its {folder.name} cannot be read ({first_line(error)})"
+        ) from error
     return module.float()
 
 
@@ -58,7 +62,8 @@ def _take(new: nn.Module, old: nn.Module, places: Any) -> None:
             if given is not None and given.shape == mine.shape:
                 mine.copy_(given)
                 continue
-            found = places(name, mine, given) if given is not None else None
+            grown = given is not None and all(a >= b for a, b in zip(mine.shape, given.shape, strict=True))
+            found = places(name, mine, given) if grown else None
             if found is None:
                 raise UserError(
                     f"start=: {name} is of another shape there; such a prior cannot be gone on from"

@@ -38,6 +38,11 @@ class Settings:
         in_range(self, ["shards"], 1, 9999)  # four digits name a shard
         in_range(self, ["autoencoder_steps"], 0 if self.start else 1, 10**8)
         in_range(self, ["denoiser_steps"], 1, 10**8)
+        if self.start and not (Path(self.start) / "model_index.json").is_file():
+            raise UserError(
+                f"start={self.start}: no exported prior is there; name a folder that holds one, as "
+                "src/toybox/weights does"
+            )
         if self.device not in ("cpu", "cuda"):
             raise UserError(f"device={self.device}: choose cpu or cuda")
         if self.device == "cuda" and not torch.cuda.is_available():

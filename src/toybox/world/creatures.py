@@ -30,6 +30,7 @@ def duck(s: Solid, v: Vary) -> None:
 
 
 def owl(s: Solid, v: Vary) -> None:
+    s.mark_face((0.33, 0, 0.17), 0.33)
     s.round_cone((0, 0, -0.20), (0, 0, 0.20), v(0.33), 0.33)
     s.ellipsoid((0.13, 0, -0.26), (0.24, 0.22, 0.22), CREAM)
     for z, count in ((-0.30, 3), (-0.19, 2)):

@@ -12,7 +12,8 @@ from src.toybox.world.solid import DECAL, GOLDEN_ANGLE, SIDES, Number, Solid, Va
 
 
 def eyes(s: Solid, x: float, y: float, z: float, radius: float, turn: Number = 20) -> None:
-    """Two black eyes at (x, +-y, z), turned outwards by `turn` degrees, each with a glint."""
+    """Two black eyes at (x, +-y, z), turned outwards by `turn` degrees, each with a glint: a face."""
+    s.mark_face((x, 0, z - y / 2), 1.6 * y + radius)
     for side in SIDES:
         s.ellipsoid((x, side * y, z), (radius * 0.6, radius, radius * 1.15), BLACK, turn=side * turn)
         s.ellipsoid((x + radius * 0.5, side * y + radius * 0.15, z + radius * 0.5), radius * 0.36, WHITE)

@@ -22,6 +22,7 @@ from src.toybox.world.solid import DECAL, SIDES, SUBTRACT, Solid, Vary
 
 
 def robot(s: Solid, v: Vary) -> None:
+    s.mark_face((0.25, 0, 0.20), 0.33)
     s.box((0, 0, -0.26), (0.17, v(0.22), 0.17), rounding=0.05)
     s.box((0, 0, 0.20), (0.24, v(0.33), 0.235), rounding=0.07)
     s.cylinder((0, 0, -0.12), (0, 0, 0.0), 0.10, CHROME)
@@ -49,6 +50,7 @@ def robot(s: Solid, v: Vary) -> None:
 
 
 def snowman(s: Solid, v: Vary) -> None:
+    s.mark_face((0.25, 0, 0.13), 0.27)
     s.ellipsoid((0, 0, -0.32), (v(0.34), 0.34, 0.28))
     s.ellipsoid((0, 0, 0.12), (v(0.285), 0.30, 0.275))
     s.cylinder((0, 0, 0.33), (0, 0, 0.37), 0.30, BLACK)

@@ -21,6 +21,7 @@ from src.toybox.world.solid import DECAL, SIDES, SUBTRACT, Solid, Vary
 
 
 def car(s: Solid, v: Vary) -> None:
+    s.mark_face((0.50, 0, 0.0), 0.36)
     roof = v(0.24)
     s.box((-0.12, 0, 0.10), (v(0.32), 0.275, roof), rounding=0.10)
     s.box((0.255, 0, 0.32), (0.10, 0.5, 0.34), tilt=-32, rounding=0.02, mode=SUBTRACT)
