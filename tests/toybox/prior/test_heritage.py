@@ -15,6 +15,7 @@ from src.toybox.prior.export import export
 from src.toybox.prior.fitting import Networks
 from src.toybox.prior.heritage import lineage, started, started_autoencoder
 
+OLD, NEW = 8, 16  # latent channels
 OLD_WORDS, NEW_WORDS = ["lion", "red"], ["animal", "lion", "blue", "red"]
 
 
@@ -34,7 +35,7 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
     networks.write_tokenizer(OLD_WORDS, folder / "tokenizer")
     with pytest.MonkeyPatch.context() as patch, torch.random.fork_rng():
         torch.manual_seed(0)
-        patch.setattr(networks, "LATENT_CHANNELS", 8)
+        patch.setattr(networks, "LATENT_CHANNELS", OLD)
         parts: Networks = {
             "text": networks.text_encoder(CLIPTokenizer.from_pretrained(folder / "tokenizer")),
             "unet": networks.denoiser(),
@@ -46,29 +47,35 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "weights"
 
 
-def test_an_autoencoder_of_more_channels_starts_as_the_old_one(old: Path) -> None:
-    """Oracle: the old one's posterior in the first 8 channels, and its decoded picture whatever the rest is.
+def test_an_autoencoder_of_more_channels_starts_as_the_old_one(
+    old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: the old one's posterior in the first OLD channels, and its picture whatever the rest is.
 
     1e-4: float32, 20 layers."""
+    monkeypatch.setattr(networks, "LATENT_CHANNELS", NEW)
     grown, before = networks.autoencoder().eval(), AutoencoderKL.from_pretrained(old / "vae").float().eval()
     started_autoencoder(str(old), grown)
     image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
     with torch.no_grad():
         one, other = grown.encode(image).latent_dist, before.encode(image).latent_dist
-        torch.testing.assert_close(one.mean[:, :8], other.mean, rtol=0, atol=1e-4)
-        torch.testing.assert_close(one.std[:, :8], other.std, rtol=0, atol=1e-4)
+        torch.testing.assert_close(one.mean[:, :OLD], other.mean, rtol=0, atol=1e-4)
+        torch.testing.assert_close(one.std[:, :OLD], other.std, rtol=0, atol=1e-4)
         decoded = before.decode(other.mean).sample
         torch.testing.assert_close(grown.decode(one.mean).sample, decoded, rtol=0, atol=1e-4)
-        assert one.mean[:, 8:].std() > 0.01  # new channels see the picture from the start
+        assert one.mean[:, OLD:].std() > 0.01  # new channels see the picture from the start
 
 
-def test_a_denoiser_of_more_channels_starts_as_the_old_one(old: Path, tmp_path: Path) -> None:
-    """Oracle: the old one's answer to words that both know, in the first 8 channels, and none in the rest."""
+def test_a_denoiser_of_more_channels_starts_as_the_old_one(
+    old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: the old one's answer to words that both know in the first OLD channels, none in the rest."""
+    monkeypatch.setattr(networks, "LATENT_CHANNELS", NEW)
     networks.write_tokenizer(NEW_WORDS, tmp_path)
     tokens, old_tokens = (CLIPTokenizer.from_pretrained(f) for f in (tmp_path, old / "tokenizer"))
     parts: Networks = {"text": networks.text_encoder(tokens), "unet": networks.denoiser()}
     started(str(old), parts, tokens)
-    z, t = torch.randn(1, 16, 8, 8, generator=torch.Generator().manual_seed(2)), torch.tensor([500])
+    z, t = torch.randn(1, NEW, 8, 8, generator=torch.Generator().manual_seed(2)), torch.tensor([500])
     text, unet = (
         CLIPTextModel.from_pretrained(old / "text_encoder").float(),
         UNet2DConditionModel.from_pretrained(old / "unet").float(),
@@ -78,16 +85,16 @@ def test_a_denoiser_of_more_channels_starts_as_the_old_one(old: Path, tmp_path: 
         mine = parts["text"].eval()(tokens(said, padding="max_length", return_tensors="pt").input_ids)[0]
         theirs = text(old_tokens(said, padding="max_length", return_tensors="pt").input_ids)[0]
         torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-4)
-        one, other = parts["unet"].eval()(z, t, mine).sample, unet(z[:, :8], t, theirs).sample
-    torch.testing.assert_close(one[:, :8], other, rtol=0, atol=1e-4)
-    assert not one[:, 8:].any()
+        one, other = parts["unet"].eval()(z, t, mine).sample, unet(z[:, :OLD], t, theirs).sample
+    torch.testing.assert_close(one[:, :OLD], other, rtol=0, atol=1e-4)
+    assert not one[:, OLD:].any()
     assert other.std() > 0.01
 
 
 def test_the_same_channels_are_all_taken(tmp_path: Path, old: Path) -> None:
     """Oracle: equality of every tensor where nothing has grown, to float16, in which it was exported."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(networks, "LATENT_CHANNELS", 8)
+        patch.setattr(networks, "LATENT_CHANNELS", OLD)
         again = networks.autoencoder()
     started_autoencoder(str(old), again)
     for name, value in AutoencoderKL.from_pretrained(old / "vae").float().state_dict().items():
