@@ -78,7 +78,8 @@ def fit_denoiser(cfg: Settings, team: Team, vae: AutoencoderKL) -> None:
         captions = []
         for s, i in picks:
             fact = facts[s][i]
-            text = caption(Subject(**fact["subject"]), fact["views"], fact["bad_words"], rng)
+            four, eight = fact["views"]
+            text = caption(Subject(**fact["subject"]), (four, eight), fact["bad_words"], rng)
             captions.append("" if rng.random() < cfg.caption_dropout else text)
         times = torch.from_numpy(draw_times(rng, cfg.batch_size))
         shape = (2, cfg.batch_size, networks.LATENT_CHANNELS, networks.LATENT_SIZE, networks.LATENT_SIZE)

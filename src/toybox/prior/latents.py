@@ -130,7 +130,10 @@ def encode_world(cfg: Settings, team: Team, vae: AutoencoderKL) -> None:
         path = folder / f"{index:04d}.npy"
         if not path.exists():
             pixels = open_memmap(Path(cfg.folder) / "world" / f"{index:04d}.npy", mode="r")
-            np.save(folder / f".{index:04d}.npy", _encoded(vae, np.array_split(pixels[..., :3], 40)))
+            np.save(
+                folder / f".{index:04d}.npy",
+                _encoded(vae, np.array_split(pixels[..., :3], -(-len(pixels) // 50))),
+            )
             os.replace(folder / f".{index:04d}.npy", path)
     team.wait()
 

@@ -205,9 +205,9 @@ def shard(seed: int, index: int, count: int = SHARD) -> list[Picture]:
     return [take_picture(np.random.default_rng(s), cameras.one(i)) for i, s in enumerate(seeds)]
 
 
-def write_shard(folder: Path, seed: int, index: int) -> None:
+def write_shard(folder: Path, seed: int, index: int, count: int = SHARD) -> None:
     """Render one shard into folder/NNNN.npy and .json; the .json, written last, marks the shard as whole."""
-    pictures = shard(seed, index)
+    pictures = shard(seed, index, count)
     np.save(folder / f"{index:04d}.npy", np.stack([p.pixels for p in pictures]))
     facts = [{"subject": asdict(p.subject), "views": p.views, "bad_words": p.bad_words} for p in pictures]
     (folder / f"{index:04d}.tmp").write_text(json.dumps(facts))
