@@ -58,7 +58,10 @@ def place_of(kind: str, base: str = "") -> Place | None:
     from src.toybox.world.shapes import assembled
 
     face = assembled(kind, Generator(Philox(0)), 0.0, base).face
-    return None if face is None else Place((face[0], face[1], face[2]), float(face[3]))
+    if face is None:
+        return None
+    x, y, z, radius = face.tolist()
+    return Place((x, y, z), radius)
 
 
 def squares(
@@ -148,4 +151,5 @@ def _camera(u: np.ndarray, size: int) -> Cameras:
         LAW.distance_min + (LAW.distance_max - LAW.distance_min) * u[2],
         math.radians(LAW.fov_degrees_min + (LAW.fov_degrees_max - LAW.fov_degrees_min) * u[3]),
     )
-    return Cameras(*(torch.tensor([number], dtype=torch.float32) for number in numbers), size, size)
+    elevation, azimuth, distance, fov = torch.tensor(numbers)[:, None]
+    return Cameras(elevation, azimuth, distance, fov, size, size)

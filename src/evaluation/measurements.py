@@ -85,14 +85,14 @@ def evaluate(folder: Path, judge_name: str) -> dict[str, Any]:
     parameters = [parameter for module in model for parameter in module.parameters()]
     measures: dict[str, Callable[[], dict[str, Any]]] = {
         "geometry": shape,
-        "faces": lambda: faces.of_views(judge, views, subject, pose)._asdict(),
         "judge": lambda: _judged(judge, views, cfg.prompt, subject),
         "consistency": lambda: asdict(consistency.measure(views)),
         "failures": lambda: asdict(failures.flags(views, _metrics(folder), parameters, subject)),
         "looks": lambda: _looks(folder, cfg, model),
     }
-    if subject is None or faces.place_of(subject.kind, subject.base) is None:
-        del measures["faces"]
+    if subject is not None and faces.place_of(subject.kind, subject.base) is not None:
+        # After geometry, which finds how large the object is and where it stands.
+        measures["faces"] = lambda: faces.of_views(judge, views, subject, pose)._asdict()
     figures: dict[str, dict[str, Any]] = {}
     not_measured: dict[str, str] = {}
     for group, measure in measures.items():

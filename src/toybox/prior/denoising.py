@@ -56,8 +56,9 @@ def fit_denoiser(cfg: Settings, team: Team, vae: AutoencoderKL) -> None:
     modules: Networks = {"text": networks.text_encoder(tokens), "unet": networks.denoiser()}
     if cfg.start:
         started(cfg.start, modules, tokens)
-    modules["text"].to(cfg.device)
-    modules["unet"].to(cfg.device, memory_format=torch.channels_last)
+    for module in modules.values():
+        module.to(cfg.device)
+    modules["unet"].to(memory_format=torch.channels_last)
     folder, shards = Path(cfg.folder), range(cfg.shards)
     latents = [open_memmap(folder / "latents" / f"{index:04d}.npy", mode="r") for index in shards]
     facts = [json.loads((folder / "world" / f"{index:04d}.json").read_text()) for index in shards]
