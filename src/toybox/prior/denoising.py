@@ -53,12 +53,14 @@ def fit_denoiser(cfg: Settings, team: Team, vae: AutoencoderKL) -> None:
     """
     torch.manual_seed(cfg.seed)
     tokens = taught_tokenizer(cfg, team)
-    modules: Networks = {"text": networks.text_encoder(tokens), "unet": networks.denoiser()}
+    modules: Networks = {
+        "text": networks.text_encoder(tokens),
+        "unet": networks.denoiser().to(memory_format=torch.channels_last),
+    }
     if cfg.start:
         started(cfg.start, modules, tokens)
     for module in modules.values():
         module.to(cfg.device)
-    modules["unet"].to(memory_format=torch.channels_last)
     folder, shards = Path(cfg.folder), range(cfg.shards)
     latents = [open_memmap(folder / "latents" / f"{index:04d}.npy", mode="r") for index in shards]
     facts = [json.loads((folder / "world" / f"{index:04d}.json").read_text()) for index in shards]
