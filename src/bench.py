@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from src.arguments import typed_path
 from src.cost import steps as bench_steps
 from src.cost.counters import LiveBytes
 from src.errors import UserError
@@ -204,7 +205,7 @@ def main(arguments: list[str]) -> None:
     if unknown or len(settings) < len(arguments):
         raise UserError(f"{' '.join(unknown or arguments)}: src.bench knows json=FILE and peer=FOLDER.")
     torch.set_num_threads(1)
-    peer = load_peer(Path(settings["peer"])) if "peer" in settings else None
+    peer = load_peer(Path(typed_path(settings["peer"], "peer"))) if "peer" in settings else None
     rows: list[dict[str, Any]] = []
     for make in (
         lambda: encoding_rows("L16 F2 2^19", BIG, peer),
@@ -220,7 +221,7 @@ def main(arguments: list[str]) -> None:
     print(f"{memory['ours_bytes'] / 1e6:9.1f} MB  {memory['part']}: {memory['ratio']:.3f}x")
     rows.append(memory)
     if "json" in settings:
-        Path(settings["json"]).write_text(json.dumps(rows, indent=1) + "\n")
+        Path(typed_path(settings["json"], "json")).write_text(json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -11,14 +11,16 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Any
 
 import torch
 from omegaconf import MISSING
 
+from src.arguments import typed_path
 from src.errors import UserError
-from src.guidance.losses import CSD, NFSD, SDS, SJC, DistillationLoss
+from src.guidance.critic import CriticConfig
+from src.guidance.losses import CSD, DDS, NFSD, SDS, SJC, VSD, DistillationLoss
 from src.guidance.prior import PriorConfig
 from src.guidance.prompts import PromptConfig
 from src.guidance.schedule import ScheduleConfig
@@ -29,13 +31,33 @@ from src.scene.field import FieldConfig
 from src.scene.occupancy import OccupancyConfig
 from src.scene.regularizers import RegularizerConfig
 from src.scene.rendering import RenderConfig
+from src.scene.shading import ShadingConfig
 
-LOSSES: dict[str, type[DistillationLoss]] = {"nfsd": NFSD, "sds": SDS, "sjc": SJC, "csd": CSD}
+LOSSES: dict[str, type[DistillationLoss]] = {
+    "nfsd": NFSD,
+    "sds": SDS,
+    "sjc": SJC,
+    "csd": CSD,
+    "vsd": VSD,
+    "dds": DDS,
+}
 # Settings that do not change which run this is: how long, where and on what it runs, and what
 # it shows meanwhile.
 NOT_IDENTITY = ("steps", "threads", "device", "out", "fresh", "plan", "plan_tflops", "logging", "video")
+# A setting that came after the first runs counts only where it differs from its default: it renames none.
+LATER = {"later": True}
+PATHS = ("turntable", "sway")  # that a video's camera knows by name
 PANELS = ("rgb", "depth", "normal", "opacity")
-BACKGROUNDS = ("env", "white")  # the learnt environment map, or nothing
+BACKGROUNDS = ("env", "white", "transparent")  # the learnt environment map, a sheet of paper, or nothing
+WEBP_PIXELS = 16_383  # along a side, at most
+
+
+class GeneratorKind(StrEnum):
+    """What is optimised: theta of x = g(theta)."""
+
+    nerf = "nerf"  # a field, a background and what is seen of them from a camera
+    latent_nerf = "latent_nerf"  # a field and a background of latents, seen as the prior's own input
+    latents = "latents"  # the latents themselves, one picture each, seen from nowhere
 
 
 @dataclass
@@ -46,13 +68,15 @@ class OptimizerConfig:
     lr_density: float = 0.001
     lr_color: float = 0.001
     lr_background: float = 0.001
+    lr_latents: float = dataclasses.field(default=0.01, metadata=LATER)
     beta1: float = 0.9
     beta2: float = 0.99
     eps: float = 1e-15
     weight_decay: float = 0.01
 
     def __post_init__(self) -> None:
-        for name in ("lr_encoding", "lr_density", "lr_color", "lr_background", "weight_decay"):
+        rates = ("lr_encoding", "lr_density", "lr_color", "lr_background", "lr_latents")
+        for name in (*rates, "weight_decay"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise UserError(f"optimizer.{name}={getattr(self, name)} is out of range: choose 0 or more")
         for name in ("beta1", "beta2"):
@@ -73,7 +97,7 @@ class VideoConfig:
     """
 
     views: int = 120
-    size: int = 512
+    size: int | str = 512  # pixels along a side, or W,H
     fps: int = 30
     elevation_degrees: float = 15.0
     distance: float = 1.5
@@ -90,9 +114,22 @@ class VideoConfig:
                 raise UserError(
                     f"video.{name}=[{','.join(given)}] is no choice: name each once, of {', '.join(known)}"
                 )
-        for name, low, high in (("views", 1, 10_000), ("size", 8, 4096), ("fps", 1, 240)):
+        for name, low, high in (("views", 1, 10_000), ("fps", 1, 240)):
             if not low <= getattr(self, name) <= high:
                 raise UserError(f"video.{name}={getattr(self, name)} is out of range: choose {low} to {high}")
+        if not all(8 <= side <= 4096 for side in self.width_height()):
+            raise UserError(
+                f"video.size={self.size} is out of range: choose 8 to 4096 pixels, or such a width and "
+                "height, as in 640,360"
+            )
+        width = self.width_height()[0]
+        if self.panels() * width > WEBP_PIXELS:
+            raise UserError(
+                f"video.size={self.size}: {self.panels()} pictures of {width} pixels side by side are more "
+                f"than the {WEBP_PIXELS} of a WebP: choose a smaller video.size or a shorter video.show"
+            )
+        if self.path not in PATHS:
+            self.path = typed_path(self.path, "video.path")
         if not -90 <= self.elevation_degrees <= 90:
             raise UserError(
                 f"video.elevation_degrees={self.elevation_degrees} is out of range: choose -90 to 90"
@@ -101,6 +138,15 @@ class VideoConfig:
             raise UserError(f"video.distance={self.distance} is out of range: choose more than 0")
         if not 0 < self.fov_degrees < 180:
             raise UserError(f"video.fov_degrees={self.fov_degrees} is out of range: choose 0 to below 180")
+
+    def width_height(self) -> tuple[int, int]:
+        """The size of one picture in pixels; 0 for what is no number."""
+        sides = [int(side) if side.isdecimal() else 0 for side in str(self.size).replace(" ", "").split(",")]
+        return (sides[0], sides[-1]) if len(sides) <= 2 else (0, 0)
+
+    def panels(self) -> int:
+        """How many pictures stand side by side."""
+        return len(self.show) + ("rgb" in self.show) * (len(self.background) - 1)
 
 
 @dataclass
@@ -121,6 +167,14 @@ class RunConfig:
     plan: bool = False  # only say what the run would cost: no training, no weights, no GPU
     plan_tflops: float = 50.0  # TFLOP a second that the plan's hours assume; nobody has measured it
     loss: DistillationLoss = MISSING
+    generator: GeneratorKind = dataclasses.field(default=GeneratorKind.nerf, metadata=LATER)
+    # What loss=dds edits: a finished run's folder or, with generator=latents, a picture.
+    source: str | None = dataclasses.field(default=None, metadata=LATER)
+    source_prompt: str | None = dataclasses.field(default=None, metadata=LATER)
+    critic: CriticConfig = dataclasses.field(default_factory=CriticConfig, metadata=LATER)
+    # generator=latent_nerf: from this step on it is seen, and encoded, in colours.
+    rgb_start_step: int = dataclasses.field(default=10**9, metadata=LATER)
+    shading: ShadingConfig = dataclasses.field(default_factory=ShadingConfig, metadata=LATER)
     prior: PriorConfig = dataclasses.field(default_factory=PriorConfig)
     prompts: PromptConfig = dataclasses.field(default_factory=PromptConfig)
     schedule: ScheduleConfig = dataclasses.field(default_factory=ScheduleConfig)
@@ -140,7 +194,13 @@ class RunConfig:
             raise UserError('prompt is empty: write what you want to see, as in prompt="a ceramic lion"')
         if not _is_text(self.prompt):
             raise UserError(f"prompt={self.prompt!a} holds bytes that are not UTF-8 text: type it anew")
-        for name, low, high in (("seed", 0, 2**63), ("steps", 1, 10**9), ("batch_size", 1, 1024)):
+        counts = (
+            ("seed", 0, 2**63),
+            ("steps", 1, 10**9),
+            ("batch_size", 1, 1024),
+            ("rgb_start_step", 0, 10**9),
+        )
+        for name, low, high in counts:
             if not low <= getattr(self, name) <= high:
                 raise UserError(
                     f"{name}={getattr(self, name)} is out of range: choose a whole number from {low} up"
@@ -161,8 +221,22 @@ class RunConfig:
                     f"{name}={number} is not a finite number: choose one, or leave the setting out"
                 )
         _check_device(self.device)
-        if self.out is not None and not self.out.strip():
-            raise UserError("out is empty: name a folder, or leave out= away to use outputs/")
+        self._check_source()
+        if self.out is not None:
+            if not self.out.strip():
+                raise UserError("out is empty: name a folder, or leave out= away to use outputs/")
+            self.out = typed_path(self.out, "out")
+
+    def _check_source(self) -> None:
+        edits = self.loss_name == "dds"
+        if edits and not self.source:
+            raise UserError("loss=dds edits what is there: name a finished run, as in source=outputs/NAME")
+        if self.source and not edits:
+            raise UserError(f"source={self.source} is what loss=dds edits: choose it, or leave source away")
+        if self.source_prompt is not None and not (self.source and self.source_prompt.strip()):
+            raise UserError(
+                f'source_prompt="{self.source_prompt}" says what source shows: give both or neither'
+            )
 
     @property
     def loss_name(self) -> str:
@@ -178,11 +252,30 @@ def as_dict(cfg: RunConfig) -> dict[str, Any]:
 
 
 def identity(cfg: RunConfig) -> dict[str, Any]:
-    """Return the settings that make this run this run; two runs with equal ones see the same numbers."""
+    """Return the settings that make this run this run; two runs with equal ones see the same numbers.
+
+    Settings marked LATER are left out at their defaults, so that a new one renames no run.
+    """
     settings = {name: value for name, value in as_dict(cfg).items() if name not in NOT_IDENTITY}
+    _drop_defaults(cfg, settings)
     # Like the device, these say what computes and not what is computed.
     del settings["render"]["backend"], settings["field"]["hash_grid"]["backend"]
     return settings
+
+
+def _drop_defaults(cfg: Any, settings: dict[str, Any]) -> None:
+    for entry in dataclasses.fields(cfg):
+        if entry.name not in settings:
+            continue
+        value = getattr(cfg, entry.name)
+        if "later" in entry.metadata and value == _default(entry):
+            del settings[entry.name]
+        elif dataclasses.is_dataclass(value):
+            _drop_defaults(value, settings[entry.name])
+
+
+def _default(entry: "dataclasses.Field[Any]") -> Any:
+    return entry.default if entry.default_factory is dataclasses.MISSING else entry.default_factory()
 
 
 def run_name(cfg: RunConfig) -> str:
@@ -191,6 +284,20 @@ def run_name(cfg: RunConfig) -> str:
     slug = words[:40].rstrip("-") or "prompt"
     digest = hashlib.sha256(json.dumps(identity(cfg), sort_keys=True).encode()).hexdigest()[:6]
     return f"{slug}-{cfg.loss_name}-s{cfg.loss.guidance_scale:g}-seed{cfg.seed}-{digest}"
+
+
+def setting_names(cfg: type, prefix: str = "") -> Iterator[str]:
+    """Every setting's full name, those of all losses included."""
+    for entry in dataclasses.fields(cfg):
+        if entry.type is DistillationLoss:
+            yield prefix + entry.name
+            for loss in LOSSES.values():
+                yield from setting_names(loss, f"{prefix}{entry.name}.")
+        elif dataclasses.is_dataclass(entry.type):
+            assert isinstance(entry.type, type)
+            yield from setting_names(entry.type, f"{prefix}{entry.name}.")
+        else:
+            yield prefix + entry.name
 
 
 def _check_device(device: str | None) -> None:

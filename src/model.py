@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.optim import AdamW
 
-from src.config import LOSSES, RunConfig
+from src.config import LOSSES, GeneratorKind, RunConfig
 from src.errors import UserError
 from src.guidance.losses import DistillationLoss
 from src.run import checkpoint
@@ -19,6 +19,7 @@ from src.scene.background import Background
 from src.scene.cameras import Cameras
 from src.scene.field import Field
 from src.scene.hash_grid import HashGridBackend
+from src.scene.latent_field import ColoredBackground, ColoredField, LatentBackground, LatentField
 from src.scene.occupancy import OccupancyGrid
 from src.scene.rendering import RenderBackend, Rendering, render
 from src.streams import Streams
@@ -43,13 +44,28 @@ class Model(NamedTuple):
         return sum(p.numel() * p.element_size() for m in self for p in m.parameters())
 
 
-def build(cfg: RunConfig, device: torch.device) -> Model:
-    """Make the scene of step 0; the seed alone decides its numbers."""
+def build(cfg: RunConfig, device: torch.device, channels: int = 4) -> Model:
+    """Make the scene of step 0; the seed alone decides its numbers.
+
+    A scene of latents (generator=latent_nerf) has as many `channels` as its prior's latents.
+    """
     init = Streams(cfg.seed, 0)
-    field = Field(cfg.field, init)
-    background = Background(cfg.background, init)
+    if cfg.generator is GeneratorKind.latent_nerf:
+        field: Field = LatentField(cfg.field, channels, init)
+        background: Background = LatentBackground(cfg.background, channels, init)
+    else:
+        field, background = Field(cfg.field, init), Background(cfg.background, init)
     occupancy = OccupancyGrid(cfg.occupancy, field.radius, cfg.render.step_length(field.radius))
     return Model(field.to(device), background.to(device), occupancy.to(device))
+
+
+def in_color(model: Model) -> Model:
+    """A scene of latents as it is seen through its colour map; any other as it is."""
+    if not isinstance(model.field, LatentField):
+        return model
+    assert isinstance(model.background, LatentBackground)
+    colored = ColoredBackground(model.background, model.field.colors)
+    return Model(ColoredField(model.field), colored, model.occupancy)
 
 
 def stand_in(cfg: RunConfig, device: torch.device, step: int) -> Model:
@@ -65,15 +81,21 @@ def stand_in(cfg: RunConfig, device: torch.device, step: int) -> Model:
     return model
 
 
-def make_optimizer(cfg: RunConfig, model: Model) -> AdamW:
-    """AdamW (Loshchilov & Hutter 2019), one learning rate per part; fused: faster on processors too."""
+def parameter_groups(cfg: RunConfig, model: Model) -> list[dict[str, Any]]:
+    """The scene's parameters, one learning rate per part."""
     field, optimizer = model.field, cfg.optimizer
-    groups = [
+    colors = [field.colors.matrix] if isinstance(field, LatentField) else []
+    return [
         {"params": list(field.encoding.parameters()), "lr": optimizer.lr_encoding},
         {"params": [field.density_hidden, field.density_out], "lr": optimizer.lr_density},
-        {"params": [field.color_hidden, field.color_out], "lr": optimizer.lr_color},
+        {"params": [field.color_hidden, field.color_out, *colors], "lr": optimizer.lr_color},
         {"params": list(model.background.parameters()), "lr": optimizer.lr_background},
     ]
+
+
+def make_optimizer(cfg: RunConfig, groups: list[dict[str, Any]]) -> AdamW:
+    """AdamW (Loshchilov & Hutter 2019); fused: faster on processors too."""
+    optimizer = cfg.optimizer
     return AdamW(
         groups,
         betas=(optimizer.beta1, optimizer.beta2),
@@ -93,7 +115,7 @@ def look(cfg: RunConfig, model: Model, camera: Cameras) -> Rendering:
         distance=camera.distance.to(device),
         fov=camera.fov.to(device),
     )
-    return render(*model, there, cfg.render, None)
+    return render(*in_color(model), there, cfg.render, None)
 
 
 def load_run(folder: Path, device: torch.device, step: int | None = None) -> tuple[RunConfig, Model, int]:
@@ -106,11 +128,13 @@ def load_run(folder: Path, device: torch.device, step: int | None = None) -> tup
     if loaded is None:
         raise UserError(f"run={folder} holds no checkpoint: name a run's folder, as in run=outputs/NAME")
     cfg = config_from_dict(loaded.facts["config"])
+    if cfg.generator is GeneratorKind.latents:
+        raise UserError(f"run={folder} holds {cfg.generator} and no scene: its pictures lie in it already")
     # What accelerated the run may be missing where it is looked at, and looking goes without.
     cfg.render.backend, cfg.field.hash_grid.backend = RenderBackend.torch, HashGridBackend.torch
-    model = build(cfg, device)
-    checkpoint.restore(model.modules(), None, loaded.tensors)
-    return cfg, model, loaded.facts["step"]
+    model = build(cfg, device, len(loaded.tensors["module/field/color_out"]))
+    checkpoint.restore(model.modules(), {}, loaded.tensors)
+    return cfg, in_color(model), loaded.facts["step"]
 
 
 def config_from_dict(settings: dict[str, Any]) -> RunConfig:

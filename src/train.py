@@ -12,22 +12,27 @@ from typing import Any
 
 import torch
 
+from src.assemble import assemble, make_guide
 from src.config import RunConfig, as_dict, identity
 from src.cost.plan import describe_plan, plan
 from src.cost.preflight import describe, preflight
 from src.door import door
 from src.errors import UserError
-from src.export.video import export, preview, save_preview
+from src.export.video import check_exports, save_preview
+from src.generators.source import check_source, load_source
+from src.guidance.guide import Guide
 from src.guidance.losses import NFSD, component_norms
-from src.guidance.prior import Prior, announce, load_prior
-from src.guidance.prompts import PromptBank, unknown_words
+from src.guidance.prior import Prior, announce, load_prior, provenance_of
+from src.guidance.prompts import NEGATIVE_PROMPT, unknown_words
 from src.guidance.terms import ScoreTerms
-from src.model import CHECKPOINTS, build, make_optimizer
+from src.model import CHECKPOINTS
 from src.run import accelerators, checkpoint, machine
 from src.run import folder as run_folder
 from src.run.checkpoint import Checkpoint
-from src.run.log import Log, Seconds
-from src.step import take_step
+from src.run.finite import check_finite
+from src.run.log import METRICS, Log, Seconds
+from src.run.seal import file_sha256
+from src.step import Run, Step, take_step
 from src.streams import Streams
 
 
@@ -41,6 +46,7 @@ def train(cfg: RunConfig) -> float:
     if cfg.plan:
         print(describe_plan(plan(cfg)), flush=True)
         return 0.0
+    check_source(cfg)
     folder = run_folder.open_folder(cfg)
     with run_folder.alone_in(folder):
         return distil(cfg, folder)
@@ -50,37 +56,43 @@ def distil(cfg: RunConfig, folder: Path) -> float:
     """All of `train` but the pricing, in a folder that nobody else writes to."""
     # The run: continued if its folder holds one.
     device = machine.choose_device(cfg)
-    saved = None if cfg.fresh else checkpoint.load_latest(folder / CHECKPOINTS)
+    check_exports(cfg.video)
+    saved = None if cfg.fresh else checkpoint.load_latest(folder / CHECKPOINTS, aside=True)
     facts: dict[str, Any] = saved.facts if saved else {"step": 0, "seconds": {}, "unet_rows": 0}
     first_step: int = facts["step"]
     manifest = run_folder.read_manifest(folder) if saved else {}
+    weights = manifest.get("prior", facts.get("prior", {}))  # of the prior so far
     if saved:
-        run_folder.check_same_run(cfg, facts["identity"])
+        moved = run_folder.check_same_run(cfg, facts["identity"])
+        run_folder.say_what_changed(folder)
         if manifest.get("finished") and first_step >= cfg.steps:
+            if moved:
+                run_folder.check_same_prior(cfg, provenance_of(cfg.prior), weights)
             print(
                 f"{folder}: finished at step {first_step}; steps=N goes on, fresh=true starts over",
                 flush=True,
             )
             return float(manifest["opacity"])
+    elif not cfg.fresh:
+        run_folder.check_nothing_lost(folder)
     threads = machine.set_up(cfg, device, facts)
     cfg = accelerators.settle(cfg, device, facts)
     seconds = Seconds(device, facts["seconds"])
     print(f"{folder}: {f'continuing at step {first_step}' if saved else 'starting'} on {device}", flush=True)
 
-    # The prior, and the prompt seen from every side.
+    # The prior, and the prompt seen from every side; what is edited, and what is optimised.
     prior = load_named_prior(cfg, device)
-    prompts = PromptBank(prior, cfg.prompt, cfg.prompts)
+    run_folder.check_same_prior(cfg, prior.provenance(), weights)
+    source = load_source(cfg, prior, device) if cfg.source else None
+    guide = make_guide(cfg, prior, source)
     prior.release_text_encoder()
-    report_on_prompt(cfg, prior, prompts)
+    report_on_prompt(cfg, guide)
     if device.type == "cuda":  # a processor's memory cannot run out in a way that one could catch
-        print(describe(preflight(cfg, prior, prompts, device, first_step)), flush=True)
-
-    # The scene and its optimiser.
-    model = build(cfg, device)
-    optimizer = make_optimizer(cfg, model)
-    run_folder.check_space(folder, model, cfg.logging.checkpoints_kept)
+        print(describe(preflight(cfg, guide, device, first_step, source)), flush=True)
+    run = assemble(cfg, guide, device, source)
+    run_folder.check_space(folder, run.modules(), cfg.logging.checkpoints_kept)
     if saved:
-        checkpoint.restore(model.modules(), optimizer, saved.tensors)
+        checkpoint.restore(run.modules(), run.optimizers(), saved.tensors)
 
     # Nothing can go wrong any more that could have been known; only now is anything on disk replaced.
     run_folder.begin(cfg, folder)
@@ -88,18 +100,21 @@ def distil(cfg: RunConfig, folder: Path) -> float:
         cfg, device, threads, folder, manifest, first_step if saved else None, prior.provenance()
     )
     log = Log(folder, first_step, cfg.steps, cfg.logging.events_every)
+    if facts.get("metrics_sha256") not in (None, file_sha256(folder / METRICS)):
+        print(f"{folder / METRICS} is not what was written up to step {first_step}", file=sys.stderr)
     unet_rows: int = facts["unet_rows"]
-    opacity: float = facts.get("opacity", 0.0)
+    opacity: float = facts.get("opacity", 0.0)  # stays 0 where nothing is rendered
 
     def save(step: int) -> None:
         log.flush()
         told = {"step": step, "opacity": opacity, "unet_rows": unet_rows, "seconds": seconds.by_part()}
         told |= {"threads": threads, "device": str(device), "config": as_dict(cfg), "identity": identity(cfg)}
-        whole = Checkpoint(checkpoint.gather(model.modules(), optimizer), told)
+        told |= {"prior": prior.provenance(), "metrics_sha256": file_sha256(folder / METRICS)}
+        whole = Checkpoint(checkpoint.gather(run.modules(), run.optimizers()), told)
         checkpoint.save(folder / CHECKPOINTS, whole, cfg.logging.checkpoints_kept)
 
     def show(step: int) -> None:
-        row = preview(cfg, model, cfg.logging.preview_size)
+        row = run.generator.preview()
         save_preview(folder, step, row)
         log.picture(step, row)
 
@@ -110,16 +125,19 @@ def distil(cfg: RunConfig, folder: Path) -> float:
                 show(step)
 
             draw = Streams(cfg.seed, step, device=device)
-            done = take_step(cfg, model, optimizer, prior, prompts, step, draw, seconds)
+            done = take_step(run, step, draw, seconds)
 
-            opacity = float(done.view.opacity.mean())
-            unet_rows += done.terms.unet_rows
+            check_finite(step, quantities(run, done))
+            unet_rows += done.terms.unet_rows + len(done.t) * bool(done.learnt)  # a critic learns from one
+            if done.seen.view is not None:
+                opacity = float(done.seen.view.opacity.mean())
             numbers = {
                 "t": float(done.t.double().mean()),
                 "opacity": opacity,
                 "gradient": float(done.grad.norm()),
-                "penalty": float(done.penalty),
-                "latents_std": float(done.latents.std()),
+                "penalty": float(done.seen.penalty),
+                "latents_std": float(done.seen.latents.std()),
+                **{name: float(number) for name, number in done.learnt.items()},
                 **components(cfg, done.terms),
             }
             log.step(step, cfg.schedule.at(step), numbers, draw.digest())
@@ -132,7 +150,7 @@ def distil(cfg: RunConfig, folder: Path) -> float:
             save(step)
         show(step)
         log.close()  # the bar ends here, before anything else is printed
-        turntable, *_ = export(cfg, model, folder)
+        picture, *_ = run.generator.export(folder)
         manifest |= {
             "finished": step >= cfg.steps,
             "step": step,
@@ -140,10 +158,10 @@ def distil(cfg: RunConfig, folder: Path) -> float:
             "seconds": seconds.by_part(),
             "peak_rss_bytes": max(machine.peak_rss_bytes(), manifest["peak_rss_bytes"]),
             "unet_passes_per_sample": unet_rows / (step * cfg.batch_size) if step else 0.0,
-            "parameters_sha256": checkpoint.parameters_sha256(model.modules()),
+            "parameters_sha256": checkpoint.parameters_sha256(run.generator.modules()),
         }
         run_folder.write_manifest(folder, manifest)
-        print(f"step {step} of {cfg.steps}: {turntable}", flush=True)
+        print(f"step {step} of {cfg.steps}: {picture}", flush=True)
     if received:
         raise SystemExit(128 + received[0])
     return opacity
@@ -161,15 +179,44 @@ def load_named_prior(cfg: RunConfig, device: torch.device) -> Prior:
     return prior
 
 
-def report_on_prompt(cfg: RunConfig, prior: Prior, prompts: PromptBank) -> None:
+def report_on_prompt(cfg: RunConfig, guide: Guide) -> None:
     """Say what of the prompt the prior will not see or not understand; the run goes on."""
+    prior, prompts = guide.prior, guide.prompts
     for setting, lost in prompts.cut.items():
         print(
             f"{setting} is longer than the prior's {prior.max_tokens} tokens; cut off: {lost!r}", flush=True
         )
+    branches = cfg.loss.needs(torch.arange(1000))
+    if cfg.prompts.negative != NEGATIVE_PROMPT and "negative" not in branches:
+        print(f"prompts.negative changes nothing: loss={cfg.loss_name} never reads it", flush=True)
     unknown = unknown_words(cfg.prompt, prior.known_words) if prior.known_words is not None else {}
     for word, near in unknown.items():
         print(f"the prior does not know {word!r}; the nearest words it knows: {', '.join(near)}", flush=True)
+
+
+def quantities(run: Run, done: Step) -> dict[str, torch.Tensor]:
+    """What a step made, in the order in which it made it; of predictions, the rows that were asked for."""
+    asked = run.cfg.loss.needs(done.terms.t)
+    predictions = {
+        f"prediction ({name})": getattr(done.terms, name)[mask]
+        for name, mask in asked.items()
+        if hasattr(done.terms, name)
+    }
+    parameters = {
+        f"parameter {part}.{name}": parameter.detach()
+        for part, module in run.modules().items()
+        for name, parameter in module.named_parameters()
+    }
+    image = {} if done.seen.view is None else {"image": done.seen.view.image}
+    latents = {"latents": done.seen.latents}
+    return {
+        **image,
+        **latents,
+        **predictions,
+        "gradient": done.grad,
+        "penalty": done.seen.penalty,
+        **parameters,
+    }
 
 
 def components(cfg: RunConfig, terms: ScoreTerms) -> dict[str, float]:

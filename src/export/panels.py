@@ -16,7 +16,7 @@ from src.model import Model, look
 from src.scene.cameras import Cameras
 from src.scene.rendering import Rendering, composite_weights
 
-Frame = UInt8[np.ndarray, "height width 3"]
+Frame = UInt8[np.ndarray, "height width channels"]  # RGB, or RGBA where something has no background
 
 # Viridis, sampled: from far to near, readable in grey and by the colour-blind.
 DEPTH_COLORS = torch.tensor(
@@ -44,21 +44,38 @@ LEGIBLE = 128  # pixels, below which a legend would hide the picture
 def panels(
     cfg: RunConfig, model: Model, camera: Cameras, show: list[str], backgrounds: list[str]
 ) -> list[Frame]:
-    """The pictures named, as one camera sees them; colour once before every background."""
+    """The pictures named, as one camera sees them; colour once before every background.
+
+    Where one background is transparent, all have an alpha channel, and colours are not multiplied by it.
+    """
     seen = look(cfg, model, camera)
     distance, radius = float(camera.distance), cfg.field.radius
     found = []
     for name in show:
         if name == "rgb":
-            white = seen.foreground + 1 - seen.opacity
-            found += [frame(white if background == "white" else seen.image) for background in backgrounds]
+            found += [colored(seen, background) for background in backgrounds]
         elif name == "depth":
             found.append(with_legend(frame(color_depth(seen, distance, radius)), distance, radius))
         elif name == "normal":
             found.append(frame((0.5 + 0.5 * normals(model, camera, seen.opacity)) * seen.opacity))
         else:
             found.append(frame(seen.opacity.expand(-1, 3, -1, -1)))
+    if any(each.shape[-1] == 4 for each in found):
+        found = [
+            each if each.shape[-1] == 4 else np.pad(each, ((0, 0), (0, 0), (0, 1)), constant_values=255)
+            for each in found
+        ]
     return found
+
+
+def colored(seen: Rendering, background: str) -> Frame:
+    """Colour before a background of BACKGROUNDS."""
+    if background == "white":
+        return frame(seen.foreground + 1 - seen.opacity)
+    if background == "env":
+        return frame(seen.image)
+    straight = (seen.foreground / seen.opacity.clamp(min=1e-6)).clamp(0, 1)
+    return frame(torch.cat([straight, seen.opacity], 1))
 
 
 def color_depth(view: Rendering, distance: float, radius: float) -> Float[Tensor, "batch 3 height width"]:
@@ -127,6 +144,6 @@ def with_legend(depth: Frame, distance: float, radius: float) -> Frame:
     return np.asarray(picture)
 
 
-def frame(image: Float[Tensor, "1 3 height width"]) -> Frame:
+def frame(image: Float[Tensor, "1 channels height width"]) -> Frame:
     """A picture in 8 bits."""
     return (image[0].permute(1, 2, 0) * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()

@@ -65,14 +65,31 @@ class Volume(Protocol):
     def density(self, points: Tensor, /) -> Tensor: ...
 
 
-class Rendering(NamedTuple):
-    """Per-ray maps; distances are in world units along the ray from the camera."""
+@runtime_checkable
+class Shader(Protocol):
+    """What light does to samples (src/scene/shading.py): their colours, and how far they look away."""
 
-    image: Float[Tensor, "batch 3 height width"]  # in [0, 1]
+    def __call__(
+        self, points: Tensor, density: Tensor, color: Tensor, view: Tensor, directions: Tensor, /
+    ) -> tuple[Tensor, Tensor]: ...
+
+
+class Rendering(NamedTuple):
+    """Per-ray maps; distances are in world units along the ray from the camera.
+
+    Colours have as many channels as the field and the background give them: three, in [0, 1], or a latent's.
+    """
+
+    image: Float[Tensor, "batch channels height width"]
     opacity: Float[Tensor, "batch 1 height width"]
     depth: Float[Tensor, "batch 1 height width"]  # expected; what passes through ends behind the sphere
     z_variance: Float[Tensor, "batch 1 height width"]  # of the distance, given an end in the object
-    foreground: Float[Tensor, "batch 3 height width"]  # times opacity, before the background is added
+    foreground: Float[Tensor, "batch channels height width"]  # times opacity, before the background is added
+    turned_away: Float[Tensor, "batch 1 height width"]  # how far what is seen looks away; 0 without a shader
+
+    def detach(self) -> "Rendering":
+        """The same maps without their graph."""
+        return Rendering(*(map_.detach() for map_ in self))
 
 
 def composite_weights(density: Float[Tensor, "rays bins"], length: Float[Tensor, "rays bins"]) -> Tensor:
@@ -94,7 +111,7 @@ def _weights(optical_depth: Float[Tensor, "rays bins"]) -> Float[Tensor, "rays b
 def composite(
     samples: Samples, density: Tensor, color: Tensor, rays: int, far_plane: Float[Tensor, " rays"]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Foreground [rays, 3], opacity, depth and z-variance [rays] of packed samples."""
+    """Foreground [rays, channels], opacity, depth and z-variance [rays] of packed samples."""
     # Survivors of a ray are moved up to the front of a row as long as the longest ray: sums within rows,
     # unlike differences of one running sum over all rays, do not depend on what else is in the chunk.
     counts = torch.bincount(samples.ray, minlength=rays)
@@ -108,7 +125,7 @@ def composite(
     weights = _weights(optical_depth)
     opacity = -torch.expm1(-optical_depth.sum(1))
     of_sample = weights.view(-1).index_select(0, slot)
-    foreground = color.new_zeros(rays, 3).index_add(0, samples.ray, of_sample[:, None] * color)
+    foreground = color.new_zeros(rays, color.shape[1]).index_add(0, samples.ray, of_sample[:, None] * color)
     first_moment = (weights * middle).sum(1)
     safe = opacity.clamp(min=1e-6)
     spread = (weights * (middle - (first_moment / safe)[:, None]).square()).sum(1) / safe
@@ -131,6 +148,7 @@ def render(
     camera: Cameras,
     cfg: RenderConfig,
     draw: Streams | None,
+    shader: Shader | None = None,
 ) -> Rendering:
     """Picture of the field in front of the background from each camera; `draw` None is evaluation.
 
@@ -155,12 +173,19 @@ def render(
     def shade_samples(rays: slice, samples: Samples) -> tuple[Tensor, ...]:
         density, color = field(samples.points)
         view = march.view(rays)
+        if shader is not None:
+            of_sample = view.index_select(0, samples.ray), directions[rays].index_select(0, samples.ray)
+            color, away_of_sample = shader(samples.points, density, color, *of_sample)
         far_plane = (camera.distance + field.radius).index_select(0, view)
         foreground, opacity, depth, spread = add_up(samples, density, color, len(view), far_plane)
+        away = torch.zeros_like(opacity)
+        if shader is not None:
+            # It is for the normals to turn, not for the density to go (Poole et al. 2022).
+            away = add_up(samples, density.detach(), away_of_sample[:, None], len(view), far_plane)[0][:, 0]
         behind = background(directions[rays])
         if solid is not None:
             behind = torch.where(solid.chosen[view, None], solid.color[view], behind)
-        return foreground + behind * (1 - opacity[:, None]), opacity, depth, spread, foreground
+        return foreground + behind * (1 - opacity[:, None]), opacity, depth, spread, foreground, away
 
     parts = None
     # Few enough bins to march through once, instead of counting survivors first.
