@@ -15,6 +15,7 @@ import torch
 from src.config import RunConfig, as_dict, identity
 from src.cost.plan import describe_plan, plan
 from src.cost.preflight import describe, preflight
+from src.cost.threads import choose_threads
 from src.door import door
 from src.errors import UserError
 from src.export.video import export, preview, save_preview
@@ -62,13 +63,14 @@ def distil(cfg: RunConfig, folder: Path) -> float:
                 flush=True,
             )
             return float(manifest["opacity"])
-    threads = machine.set_up(cfg, device, facts)
+    named = machine.set_up(cfg, device, facts)
     cfg = accelerators.settle(cfg, device, facts)
     seconds = Seconds(device, facts["seconds"])
     print(f"{folder}: {f'continuing at step {first_step}' if saved else 'starting'} on {device}", flush=True)
 
     # The prior, and the prompt seen from every side.
     prior = load_named_prior(cfg, device)
+    threads = named or choose_threads(cfg, prior)
     prompts = PromptBank(prior, cfg.prompt, cfg.prompts)
     prior.release_text_encoder()
     report_on_prompt(cfg, prior, prompts)
