@@ -18,7 +18,7 @@ from src.run import checkpoint
 from src.scene.background import Background
 from src.scene.cameras import Cameras
 from src.scene.field import Field
-from src.scene.hash_grid import HashGridBackend
+from src.scene.levels import HashGridBackend
 from src.scene.occupancy import OccupancyGrid
 from src.scene.rendering import RenderBackend, Rendering, render
 from src.streams import Streams

@@ -15,7 +15,7 @@ import torch
 
 from src.config import RunConfig
 from src.errors import UserError
-from src.scene.hash_grid import HashGridBackend, plan_levels
+from src.scene.levels import HashGridBackend, plan_levels
 from src.scene.rendering import RenderBackend
 
 

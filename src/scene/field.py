@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from src.errors import UserError
-from src.scene.hash_grid import HashGrid, HashGridConfig
+from src.scene.hash_grid import HashGrid
+from src.scene.levels import HashGridConfig
 from src.streams import Streams
 
 
