@@ -20,6 +20,13 @@ def _generator(seed: int, step: int, view: int, name: str) -> np.random.Generato
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
 
 
+def upload(numbers: Tensor, device: torch.device) -> Tensor:
+    """The processor's numbers on a device, without waiting for what the device is at."""
+    if device.type == "cpu":
+        return numbers
+    return numbers.pin_memory().to(device, non_blocking=True)
+
+
 class Stream:
     """One named stream of one step; row i of every draw belongs to view `first_view + i` alone."""
 
@@ -58,7 +65,7 @@ class Stream:
             else:
                 numbers[row] = generator.standard_normal(size, dtype=np.float32)
         self._drawn.update(numbers.tobytes())
-        return torch.from_numpy(numbers).to(self._device)
+        return upload(torch.from_numpy(numbers), self._device)
 
 
 class Streams:

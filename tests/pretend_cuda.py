@@ -1,7 +1,7 @@
 """A device that pretends: `with pretend_cuda() as counts: ...` runs the CUDA path where torch has no CUDA.
 
 Tensors are a processor's, with a tag per storage that says whether they are "on" cuda:0.  Operations that
-mix both, as CUDA would, and what makes the host wait for the device, or is launched on it, is counted by
+mix the two raise, as CUDA would; what makes the host wait for the device, or is launched on it, is counted by
 the line of src that asked for it.  It cannot test kernels and knows no time.
 
 Waits are what CUDA waits for: values that are read back (item, tolist, copies), results whose size only the
@@ -90,7 +90,7 @@ class Counts:
         self.waits: Counter[tuple[str, str]] = Counter()
         self.launches: Counter[tuple[str, str]] = Counter()
         self.part = ""
-        self.silent = False
+        self.silent = self.in_backward = False
 
     def charge(self, part: str | None) -> None:
         """Charge what follows to this part."""
@@ -148,8 +148,10 @@ class _Dispatch(TorchDispatchMode):
             if on[0]:
                 self.counts.launch()
             return made
+        # What the engine fills in for gradients that nobody gave, it makes where the true device is.
+        made_there |= self.counts.in_backward and not leaves
         if any(on) or made_there:
-            if packet in WAITS:
+            if packet in WAITS and kwargs.get("output_size") is None:
                 self.counts.wait(packet.__name__, WAITS[packet])
             masks = [i for i in tree_leaves(args[1:2]) if isinstance(i, Tensor) and i.dtype is torch.bool]
             if func in INDEXING and masks:
@@ -275,8 +277,12 @@ def pretend_cuda() -> Iterator[Counts]:
     engine = torch.autograd._engine_run_backward
 
     def run_backward(*args: Any, **kwargs: Any) -> Any:
-        with function:  # the engine leaves modes of functions behind
-            return engine(*args, **kwargs)
+        counts.in_backward = True
+        try:
+            with function:  # the engine leaves modes of functions behind
+                return engine(*args, **kwargs)
+        finally:
+            counts.in_backward = False
 
     event = type("Event", (_Event,), {"counts": counts})
     stand_ins: dict[str, Callable[..., Any]] = {

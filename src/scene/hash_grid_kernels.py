@@ -48,7 +48,7 @@ def encode(
     points, table, scales, wholes, encoded, n,
     levels: tl.constexpr, features: tl.constexpr, width: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
-    """encoded[i, level, :] = sum over corners of weight * table[row, :]; width: a power of two >= features."""
+    """encoded[i, level, :] = sum over corners of weight * table[row, :]; width: a power of 2 >= features."""
     level = tl.program_id(1)
     i = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
     feature = tl.arange(0, width)
