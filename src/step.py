@@ -20,7 +20,7 @@ from src.guidance.prompts import PromptBank
 from src.guidance.terms import ScoreTerms, score_terms
 from src.guidance.timesteps import sample_timesteps
 from src.model import Model
-from src.scene.cameras import sample_cameras
+from src.scene.cameras import Cameras, sample_cameras
 from src.scene.regularizers import regularize
 from src.scene.rendering import Rendering, render
 from src.streams import Streams
@@ -49,15 +49,17 @@ def take_step(
     draw: Streams,
     part: Part,
     t: Int[Tensor, "B"] | None = None,
+    camera: Cameras | None = None,
 ) -> Step:
-    """Take one optimiser step from `draw`'s numbers; `t` given is used instead of the step's own."""
+    """Take one optimiser step from `draw`'s numbers; `t` or `camera` given replaces the step's own."""
     stage = cfg.schedule.at(step)
     field, background, occupancy = model
 
     # Parameters to image.
     with part("render"):
         occupancy.update(field, draw("occupancy"), step)
-        camera = sample_cameras(cfg.camera, cfg.batch_size, stage.resolution, draw("camera"))
+        if camera is None:
+            camera = sample_cameras(cfg.camera, cfg.batch_size, stage.resolution, draw("camera"))
         view = render(field, background, occupancy, camera, cfg.render, draw)
 
     # Image to the gradient of its latents.

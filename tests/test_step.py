@@ -1,10 +1,11 @@
-"""One whole training step against the same step written a second time, slowly and from the papers.
+"""src/step.py's step against the same step written a second time, slowly and from the papers.
 
-The second writing shares with the first only the parameters, which cells of the occupancy grid are set, the
-random draws, and the bare networks of diffusers; everything is float64.
+The second writing shares with the first only the parameters, the refresh of the occupancy grid, the random
+draws, and the bare networks of diffusers; everything is float64.
 """
 
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -13,12 +14,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from src.config import LOSSES
+from src.config import LOSSES, RunConfig
 from src.guidance.gaussian import WordTokenizer
-from src.guidance.losses import DistillationLoss, surrogate
+from src.guidance.losses import DistillationLoss
 from src.guidance.prior import Prior
-from src.guidance.prompts import PromptBank, PromptConfig
-from src.guidance.terms import ScoreTerms, score_terms
+from src.guidance.prompts import PromptBank
+from src.guidance.schedule import ScheduleConfig
+from src.guidance.terms import ScoreTerms
 from src.model import Model
 from src.scene import march
 from src.scene.background import Background, BackgroundConfig
@@ -26,19 +28,24 @@ from src.scene.cameras import CameraConfig, Cameras, sample_cameras
 from src.scene.field import Field, FieldConfig
 from src.scene.levels import HashGridConfig
 from src.scene.occupancy import OccupancyConfig, OccupancyGrid
-from src.scene.regularizers import RegularizerConfig, regularize
-from src.scene.rendering import RenderConfig, render
+from src.scene.regularizers import RegularizerConfig
+from src.scene.rendering import RenderConfig
+from src.step import take_step
 from src.streams import Streams
 
 DOUBLE = torch.float64
-SEED, STEP = 3, 7
+SEED, STEP = (
+    0,
+    32,
+)  # the grid is refreshed; views of back, front and side, before the map and before a plain colour
 BINS, CELLS, RADIUS, TOKENS = 12, 8, 0.8, 20
 PENALTIES = RegularizerConfig(sparsity=10.0, opaque=3.0, opaque_start_step=0, z_variance=2.0)
 NEGATIVE = (
     "unrealistic, blurry, low quality, out of focus, ugly, low contrast, dull, dark, low-resolution, gloomy"
 )
-# Rendered smaller than the prior's 8x8 pixels and larger; both sides of the paper's cut at 200, and the cut.
-CASES = {"below": (6, [57]), "above": (6, [640]), "mixed": (10, [199, 200, 640])}
+# Rendered smaller than the prior's 8x8 pixels and larger; both sides of the paper's cut at 200, and the cut;
+# and the step's own t.
+CASES = {"below": (6, [57]), "above": (6, [640]), "mixed": (10, [199, 200, 640]), "drawn": (6, None)}
 
 
 # --- a model and a prior small enough to be computed twice --------------------------------------------------
@@ -103,17 +110,25 @@ def networks() -> Networks:
 
 
 def scene() -> Model:
-    """A field with one dense and two hashed levels, and a grid that knows some of space to be empty."""
+    """A field with one dense and two hashed levels, and a grid older than the field."""
     grid = HashGridConfig(levels=3, features=2, log2_table=8, base_resolution=4, max_resolution=16)
     blob = {"blob_density": 12.0, "blob_radius": 0.5, "density_gain": 1.3, "density_bias": -0.2}
     field = Field(FieldConfig(RADIUS, hidden=6, color_gain=1.2, hash_grid=grid, **blob), Streams(SEED, 0))
-    with torch.no_grad():
-        field.encoding.table *= 1e4  # of order one, as after some training
     background = Background(BackgroundConfig(0.5, hidden=5), Streams(SEED, 0))
-    occupancy = OccupancyGrid(OccupancyConfig(CELLS, threshold=0.1), RADIUS, 0.1)
+    occupancy = OccupancyGrid(OccupancyConfig(CELLS, decay=0.5, threshold=0.1), RADIUS, 0.1)
     model = Model(field.double(), background.double(), occupancy.double())
     occupancy.update(field, Streams(SEED, 0)("occupancy"), 0)
-    assert 0.1 < occupancy.bits.double().mean() < 0.9
+    with torch.no_grad():
+        field.encoding.table *= 1e4  # of order one, as after some training
+    return model
+
+
+def refreshed(model: Model) -> Model:
+    """The scene with the grid as a step at STEP should render it: neither stale, nor full, nor empty."""
+    stale = model.occupancy.bits.clone()
+    model.occupancy.update(model.field, Streams(SEED, STEP)("occupancy"), STEP)
+    assert 0.1 < model.occupancy.bits.double().mean() < 0.9
+    assert (stale != model.occupancy.bits).any()
     return model
 
 
@@ -128,10 +143,10 @@ def cameras(batch: int, resolution: int) -> Cameras:
 
 @dataclass
 class Step:
-    """What a step leaves: the picture, its latents, and every parameter's gradient."""
+    """What a step leaves: its latents, its timesteps, and every parameter's gradient."""
 
-    image: Tensor
     latents: Tensor
+    t: Tensor
     gradients: dict[str, Tensor]
 
 
@@ -140,24 +155,43 @@ def gradients_of(model: Model) -> dict[str, Tensor]:
     return {name: parameter.grad.clone() for name, parameter in named}
 
 
-def fast_step(
-    networks: Networks, loss: DistillationLoss, t: Tensor, resolution: int
-) -> tuple[Step, ScoreTerms]:
-    """src/step.py's step, with t and the cameras given in float64."""
-    prior = Prior(**vars(networks))
-    prompts = PromptBank(prior, "a ceramic lion", PromptConfig())
-    model, draw = scene(), Streams(SEED, STEP)
-    camera = cameras(len(t), resolution)
+class Noting(torch.optim.SGD):
+    """An optimiser that moves nothing and notes the gradients it is given."""
 
-    view = render(*model, camera, RenderConfig(BINS, chunk_samples=200), draw)
-    latents = prior.encode(view.image, draw("vae"))
-    noise = draw("noise").normal(*latents.shape).double()
-    text = prompts(camera.azimuth, camera.elevation)
-    terms = score_terms(prior, latents, noise, t, text, loss.needs(t))
-    grad = loss(terms)
-    penalty = regularize(PENALTIES, view, STEP, latents[0].numel())
-    (surrogate(latents, grad) + penalty).backward()
-    return Step(view.image.detach(), latents.detach(), gradients_of(model)), terms
+    def __init__(self, model: Model) -> None:
+        super().__init__([p for module in model for p in module.parameters()], lr=0.0)
+        self.model = model
+
+    def step(self) -> None:
+        self.gradients = gradients_of(self.model)
+
+
+def settings(loss: DistillationLoss, batch: int, resolution: int) -> RunConfig:
+    """The paper's settings but for the size of things; at STEP t_max is half-way between its two values."""
+    cfg = RunConfig(
+        prompt="a ceramic lion",
+        preset="paper",
+        seed=SEED,
+        batch_size=batch,
+        loss=loss,
+        render=RenderConfig(BINS, chunk_samples=200),
+        regularizer=PENALTIES,
+    )
+    cfg.schedule = ScheduleConfig(STEP - 5, resolution, resolution, anneal_steps=10)
+    return cfg
+
+
+def fast_step(
+    networks: Networks, loss: DistillationLoss, times: list[int] | None, resolution: int
+) -> tuple[Step, ScoreTerms]:
+    """src/step.py's step, the cameras given in float64; and t, unless it shall draw its own."""
+    prior, model = Prior(**vars(networks)), scene()
+    batch = len(times) if times else 2
+    cfg, optimizer = settings(loss, batch, resolution), Noting(model)
+    prompts, draw = PromptBank(prior, cfg.prompt, cfg.prompts), Streams(SEED, STEP)
+    t, camera = torch.tensor(times) if times else None, cameras(batch, resolution)
+    done = take_step(cfg, model, optimizer, prior, prompts, STEP, draw, lambda _: nullcontext(), t, camera)
+    return Step(done.latents, done.t, optimizer.gradients), done.terms
 
 
 # --- the same step, plainly ---------------------------------------------------------------------------------
@@ -302,6 +336,12 @@ def plain_latents(networks: Networks, image: Tensor) -> Tensor:
     return 0.7 * (mean + torch.exp(log_variance / 2) * draw)
 
 
+def plain_times() -> Tensor:
+    """Half-way from 980 to 500, two integers from [20, 740], every one as likely."""
+    uniform = Streams(SEED, STEP)("t").uniform(2).double()
+    return (20 + torch.floor(uniform * 721)).long()
+
+
 def plain_view_word(azimuth: float) -> str:
     """The closest public config's words: 30 degrees around front and back; nobody looks from above."""
     turn = abs(math.degrees(azimuth))  # -180 ... 180
@@ -341,9 +381,10 @@ def plain_direction(
     return (z - denoised) / s
 
 
-def plain_step(networks: Networks, name: str, t: Tensor, resolution: int) -> Step:
+def plain_step(networks: Networks, name: str, times: list[int] | None, resolution: int) -> Step:
     """The whole step again; the gradient enters as half a squared distance to a fixed target."""
-    model, camera = scene(), cameras(len(t), resolution)
+    t = torch.tensor(times) if times else plain_times()
+    model, camera = refreshed(scene()), cameras(len(t), resolution)
     image, penalty = plain_render(model, camera)
     latents = plain_latents(networks, image)
     noise = Streams(SEED, STEP)("noise").normal(*latents.shape).double()
@@ -354,7 +395,7 @@ def plain_step(networks: Networks, name: str, t: Tensor, resolution: int) -> Ste
         target = z.detach() - plain_direction(networks, *args)
         total = total + ((z - target) ** 2).sum() / 2 / len(t)
     total.backward()
-    return Step(image.detach(), latents.detach(), gradients_of(model))
+    return Step(latents.detach(), t, gradients_of(model))
 
 
 # --- the two against each other -----------------------------------------------------------------------------
@@ -377,10 +418,9 @@ def test_a_whole_step_is_the_plain_one(
     """
     monkeypatch.setattr(march, "CANDIDATES", 300)
     resolution, times = CASES[case]
-    t = torch.tensor(times)
-    fast, _ = fast_step(networks, LOSSES[name](), t, resolution)
-    plain = plain_step(networks, name, t, resolution)
-    close(fast.image, plain.image)
+    fast, _ = fast_step(networks, LOSSES[name](), times, resolution)
+    plain = plain_step(networks, name, times, resolution)
+    assert fast.t.tolist() == plain.t.tolist()
     close(fast.latents, plain.latents)
     assert fast.gradients.keys() == plain.gradients.keys()
     for parameter, gradient in plain.gradients.items():
@@ -393,7 +433,7 @@ def test_a_step_calls_the_unet_once_with_the_rows_that_its_loss_reads(networks: 
     calls: list[Tensor] = []
     hook = networks.unet.register_forward_pre_hook(lambda _, arguments: calls.append(arguments[1]))
     resolution, times = CASES["mixed"]
-    _, terms = fast_step(networks, LOSSES[name](), torch.tensor(times), resolution)
+    _, terms = fast_step(networks, LOSSES[name](), times, resolution)
     hook.remove()
     expected = [199, 200, 640, 199, 200, 640] + ([200, 640] if name == "nfsd" else [])
     assert [call.tolist() for call in calls] == [expected]

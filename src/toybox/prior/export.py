@@ -15,7 +15,7 @@ from src.toybox.prior.card import model_card
 from src.toybox.prior.fitting import Networks
 from src.toybox.world.captions import VIEW_WORDS, vocabulary
 
-LICENSE = Path(__file__).parents[2] / "LICENSE"  # it covers the weights too, and says so
+LICENSE = Path(__file__).parents[3] / "LICENSE"  # it covers the weights too, and says so
 FOLDERS = {"text": "text_encoder", "unet": "unet", "vae": "vae"}
 PIPELINE = {
     "_class_name": "StableDiffusionPipeline",
