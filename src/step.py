@@ -4,6 +4,7 @@ Camera, rays, image, latents, noise predictions, score terms, gradient, optimise
 pre-flight and the benchmark take this same step; `part` says whose time it is.
 """
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from src.config import RunConfig
+from src.errors import UserError
 from src.guidance.losses import surrogate
 from src.guidance.prior import Prior
 from src.guidance.prompts import PromptBank
@@ -29,7 +31,10 @@ Part = Callable[[str], AbstractContextManager[None]]  # one of log.PARTS
 
 
 class Step(NamedTuple):
-    """What a step saw and found, without graph; `t` and everything in `terms` has one row per view."""
+    """What a step saw and found, without graph; `t` and everything in `terms` has one row per view.
+
+    `t` is on the processor, whatever the device.
+    """
 
     view: Rendering
     t: Int[Tensor, "B"]
@@ -59,7 +64,7 @@ def take_step(
     with part("render"):
         occupancy.update(field, draw("occupancy"), step)
         if camera is None:
-            camera = sample_cameras(cfg.camera, cfg.batch_size, stage.resolution, draw("camera"))
+            camera = sample_cameras(cfg.camera, cfg.batch_size, stage.resolution, draw.here("camera"))
         view = render(field, background, occupancy, camera, cfg.render, draw)
 
     # Image to the gradient of its latents.
@@ -67,7 +72,7 @@ def take_step(
         latents = prior.encode(view.image, draw("vae"))
     with part("unet"):
         if t is None:
-            t = sample_timesteps(stage.t_min, stage.t_max, cfg.batch_size, draw("t"))
+            t = sample_timesteps(stage.t_min, stage.t_max, cfg.batch_size, draw.here("t"))
         noise = draw("noise").normal(*latents.shape)
         text = prompts(camera.azimuth, camera.elevation)
         terms = score_terms(prior, latents, noise, t, text, cfg.loss.needs(t))
@@ -82,9 +87,29 @@ def take_step(
         view = Rendering(*(map_.detach() for map_ in view))
         total.backward()
     with part("optimiser"):
+        refuse_what_is_not_finite(step, optimizer, grad, penalty)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
     return Step(view, t, latents.detach(), terms, grad, penalty.detach())
+
+
+def refuse_what_is_not_finite(
+    step: int, optimizer: Optimizer, grad: Float[Tensor, "B C h w"], penalty: Float[Tensor, ""]
+) -> None:
+    """Raise UserError, naming what is not finite, if anything is; the host waits for the device once."""
+    gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    norms = {
+        "the latents' gradient": grad.norm(),
+        "the penalty": penalty.detach(),
+        "the parameters' gradient": torch.nn.utils.get_total_norm(gradients),
+    }
+    for name, norm in zip(norms, torch.stack(list(norms.values())).tolist(), strict=True):
+        if not math.isfinite(norm):
+            raise UserError(
+                f"step {step}: {name} is {norm}, and nothing has been changed by it; the last checkpoint is "
+                "kept: choose prior.precision=bfloat16 if it was float16 that overflowed, or lower "
+                "optimizer.lr_encoding and its neighbours or loss.guidance_scale, and start over"
+            )
 
 
 def most_rows(cfg: RunConfig, t_min: int, t_max: int) -> Int[Tensor, ""]:

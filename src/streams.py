@@ -22,8 +22,8 @@ def _generator(seed: int, step: int, view: int, name: str) -> np.random.Generato
 
 def upload(numbers: Tensor, device: torch.device) -> Tensor:
     """The processor's numbers on a device, without waiting for what the device is at."""
-    if device.type == "cpu":
-        return numbers
+    if device.type != "cuda":
+        return numbers.to(device)
     return numbers.pin_memory().to(device, non_blocking=True)
 
 
@@ -86,6 +86,12 @@ class Streams:
         """Return the stream of this name; asking for another name changes nobody else's numbers."""
         if name not in self._streams:
             self._streams[name] = Stream(self._seed, self._step, name, self._first_view, self._device)
+        return self._streams[name]
+
+    def here(self, name: str) -> Stream:
+        """Return the stream of this name with its numbers left on the processor, which decides by them."""
+        if name not in self._streams:
+            self._streams[name] = Stream(self._seed, self._step, name, self._first_view, torch.device("cpu"))
         return self._streams[name]
 
     def digest(self) -> str:

@@ -22,13 +22,12 @@ from src.export.video import export, preview, save_preview
 from src.guidance.losses import NFSD, component_norms
 from src.guidance.prior import Prior, announce, load_prior
 from src.guidance.prompts import PromptBank, unknown_words
-from src.guidance.terms import ScoreTerms
 from src.model import CHECKPOINTS, build, make_optimizer
 from src.run import accelerators, checkpoint, machine
 from src.run import folder as run_folder
 from src.run.checkpoint import Checkpoint
 from src.run.log import Log, Seconds
-from src.step import take_step
+from src.step import Step, take_step
 from src.streams import Streams
 
 
@@ -114,16 +113,9 @@ def distil(cfg: RunConfig, folder: Path) -> float:
             draw = Streams(cfg.seed, step, device=device)
             done = take_step(cfg, model, optimizer, prior, prompts, step, draw, seconds)
 
-            opacity = float(done.view.opacity.mean())
             unet_rows += done.terms.unet_rows
-            numbers = {
-                "t": float(done.t.double().mean()),
-                "opacity": opacity,
-                "gradient": float(done.grad.norm()),
-                "penalty": float(done.penalty),
-                "latents_std": float(done.latents.std()),
-                **components(cfg, done.terms),
-            }
+            numbers = {"t": float(done.t.double().mean())} | found_by(cfg, done)
+            opacity = numbers["opacity"]
             log.step(step, cfg.schedule.at(step), numbers, draw.digest())
             step += 1
             if step % cfg.logging.checkpoint_every == 0 and step < cfg.steps:
@@ -174,18 +166,29 @@ def report_on_prompt(cfg: RunConfig, prior: Prior, prompts: PromptBank) -> None:
         print(f"the prior does not know {word!r}; the nearest words it knows: {', '.join(near)}", flush=True)
 
 
-def components(cfg: RunConfig, terms: ScoreTerms) -> dict[str, float]:
-    """Norms of NFSD's parts, mean over this step's samples in each fifth of the timesteps that has any."""
+def found_by(cfg: RunConfig, done: Step) -> dict[str, float]:
+    """A step's numbers for the log, read back from the device at once.
+
+    Norms of NFSD's parts are means over this step's samples in each fifth of the timesteps that has any.
+    """
+    scalars = {
+        "opacity": done.view.opacity.mean(),
+        "gradient": done.grad.norm(),
+        "penalty": done.penalty,
+        "latents_std": done.latents.std(),
+    }
+    norms = component_norms(done.terms, cfg.loss) if isinstance(cfg.loss, NFSD) else {}
+    read = torch.cat([torch.stack(list(scalars.values())), *norms.values()]).cpu()
+    found = dict(zip(scalars, read.tolist(), strict=False))
     if not isinstance(cfg.loss, NFSD):
-        return {}
-    below = terms.t < cfg.loss.cut
-    has = {"condition": terms.t >= 0, "domain": ~below, "restoring": below}
-    found = {}
-    for name, norms in component_norms(terms, cfg.loss).items():
+        return found
+    below = done.t < cfg.loss.cut
+    has = {"condition": done.t >= 0, "domain": ~below, "restoring": below}
+    for name, of_sample in zip(norms, read[len(scalars) :].split(len(done.t)), strict=True):
         for low in range(0, 1000, 200):
-            here = has[name] & (terms.t // 200 == low // 200)
+            here = has[name] & (done.t // 200 == low // 200)
             if here.any():
-                found[f"{name}/t{low:03d}-{low + 199}"] = float(norms[here].mean())
+                found[f"{name}/t{low:03d}-{low + 199}"] = float(of_sample[here].mean())
     return found
 
 

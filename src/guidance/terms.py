@@ -15,6 +15,7 @@ from torch import Tensor
 
 from src.guidance.prior import Prior
 from src.guidance.prompts import Text
+from src.streams import upload
 
 BRANCHES = ("cond", "uncond", "negative")
 
@@ -50,17 +51,19 @@ def score_terms(
 ) -> ScoreTerms:
     """Noise the latents to time t and ask the prior, in one UNet call, for exactly the rows that are needed.
 
-    `needs` maps a branch to the samples that want it.
+    `needs` maps a branch to the samples that want it; it and `t` are on the processor, which counts rows.
     """
     latents = latents.detach()
+    if text.front is not None:
+        needs = {**needs, "front": needs["cond"]}
+    picked = [mask.nonzero().squeeze(1) for mask in needs.values()]
+    t, every_row = upload(torch.cat([t, *picked]), latents.device).split([len(t), sum(map(len, picked))])
+    rows = dict(zip(needs, every_row.split([len(row) for row in picked]), strict=True))
+
     alpha_bar = prior.alphas_cumprod[t].view(-1, 1, 1, 1)
     alpha, sigma = alpha_bar.sqrt().to(latents), (1 - alpha_bar).sqrt().to(latents)
     noised = alpha * latents + sigma * noise
 
-    if text.front is not None:
-        needs = {**needs, "front": needs["cond"]}
-    rows = {branch: mask.nonzero().squeeze(1) for branch, mask in needs.items()}
-    every_row = torch.cat(list(rows.values()))
     every_text = torch.cat([getattr(text, branch)[row] for branch, row in rows.items()])
     predicted = prior.predict_noise(noised[every_row], t[every_row], every_text)
 

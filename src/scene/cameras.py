@@ -79,8 +79,8 @@ class Cameras(NamedTuple):
         """The same cameras on another device, in one copy."""
         if self.azimuth.device == device:
             return self
-        there = upload(torch.stack(self[:4]), device).unbind(0)
-        return Cameras(*there, self.height, self.width)
+        elevation, azimuth, distance, fov = upload(torch.stack(self[:4]), device).unbind(0)
+        return Cameras(elevation, azimuth, distance, fov, self.height, self.width)
 
     def poses(self) -> Float[Tensor, "batch 3 4"]:
         """Camera-to-world matrices: columns right, up, backward (unit, orthogonal) and the origin."""
