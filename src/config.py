@@ -11,14 +11,15 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Any
 
 import torch
 from omegaconf import MISSING
 
 from src.errors import UserError
-from src.guidance.losses import CSD, NFSD, SDS, SJC, DistillationLoss
+from src.guidance.critic import CriticConfig
+from src.guidance.losses import CSD, DDS, NFSD, SDS, SJC, VSD, DistillationLoss
 from src.guidance.prior import PriorConfig
 from src.guidance.prompts import PromptConfig
 from src.guidance.schedule import ScheduleConfig
@@ -30,12 +31,28 @@ from src.scene.occupancy import OccupancyConfig
 from src.scene.regularizers import RegularizerConfig
 from src.scene.rendering import RenderConfig
 
-LOSSES: dict[str, type[DistillationLoss]] = {"nfsd": NFSD, "sds": SDS, "sjc": SJC, "csd": CSD}
+LOSSES: dict[str, type[DistillationLoss]] = {
+    "nfsd": NFSD,
+    "sds": SDS,
+    "sjc": SJC,
+    "csd": CSD,
+    "vsd": VSD,
+    "dds": DDS,
+}
 # Settings that do not change which run this is: how long, where and on what it runs, and what
 # it shows meanwhile.
 NOT_IDENTITY = ("steps", "threads", "device", "out", "fresh", "plan", "plan_tflops", "logging", "video")
+# A setting that came after the first runs counts only where it differs from its default: it renames none.
+LATER = {"later": True}
 PANELS = ("rgb", "depth", "normal", "opacity")
 BACKGROUNDS = ("env", "white")  # the learnt environment map, or nothing
+
+
+class GeneratorKind(StrEnum):
+    """What is optimised: theta of x = g(theta)."""
+
+    nerf = "nerf"  # a field, a background and what is seen of them from a camera
+    latents = "latents"  # the latents themselves, one picture each, seen from nowhere
 
 
 @dataclass
@@ -46,13 +63,15 @@ class OptimizerConfig:
     lr_density: float = 0.001
     lr_color: float = 0.001
     lr_background: float = 0.001
+    lr_latents: float = dataclasses.field(default=0.01, metadata=LATER)
     beta1: float = 0.9
     beta2: float = 0.99
     eps: float = 1e-15
     weight_decay: float = 0.01
 
     def __post_init__(self) -> None:
-        for name in ("lr_encoding", "lr_density", "lr_color", "lr_background", "weight_decay"):
+        rates = ("lr_encoding", "lr_density", "lr_color", "lr_background", "lr_latents")
+        for name in (*rates, "weight_decay"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise UserError(f"optimizer.{name}={getattr(self, name)} is out of range: choose 0 or more")
         for name in ("beta1", "beta2"):
@@ -121,6 +140,11 @@ class RunConfig:
     plan: bool = False  # only say what the run would cost: no training, no weights, no GPU
     plan_tflops: float = 50.0  # TFLOP a second that the plan's hours assume; nobody has measured it
     loss: DistillationLoss = MISSING
+    generator: GeneratorKind = dataclasses.field(default=GeneratorKind.nerf, metadata=LATER)
+    # What loss=dds edits: a finished run's folder or, with generator=latents, a picture.
+    source: str | None = dataclasses.field(default=None, metadata=LATER)
+    source_prompt: str | None = dataclasses.field(default=None, metadata=LATER)
+    critic: CriticConfig = dataclasses.field(default_factory=CriticConfig, metadata=LATER)
     prior: PriorConfig = dataclasses.field(default_factory=PriorConfig)
     prompts: PromptConfig = dataclasses.field(default_factory=PromptConfig)
     schedule: ScheduleConfig = dataclasses.field(default_factory=ScheduleConfig)
@@ -161,8 +185,20 @@ class RunConfig:
                     f"{name}={number} is not a finite number: choose one, or leave the setting out"
                 )
         _check_device(self.device)
+        self._check_source()
         if self.out is not None and not self.out.strip():
             raise UserError("out is empty: name a folder, or leave out= away to use outputs/")
+
+    def _check_source(self) -> None:
+        edits = self.loss_name == "dds"
+        if edits and not self.source:
+            raise UserError("loss=dds edits what is there: name a finished run, as in source=outputs/NAME")
+        if self.source and not edits:
+            raise UserError(f"source={self.source} is what loss=dds edits: choose it, or leave source away")
+        if self.source_prompt is not None and not (self.source and self.source_prompt.strip()):
+            raise UserError(
+                f'source_prompt="{self.source_prompt}" says what source shows: give both or neither'
+            )
 
     @property
     def loss_name(self) -> str:
@@ -178,11 +214,30 @@ def as_dict(cfg: RunConfig) -> dict[str, Any]:
 
 
 def identity(cfg: RunConfig) -> dict[str, Any]:
-    """Return the settings that make this run this run; two runs with equal ones see the same numbers."""
+    """Return the settings that make this run this run; two runs with equal ones see the same numbers.
+
+    Settings marked LATER are left out at their defaults, so that a new one renames no run.
+    """
     settings = {name: value for name, value in as_dict(cfg).items() if name not in NOT_IDENTITY}
+    _drop_defaults(cfg, settings)
     # Like the device, these say what computes and not what is computed.
     del settings["render"]["backend"], settings["field"]["hash_grid"]["backend"]
     return settings
+
+
+def _drop_defaults(cfg: Any, settings: dict[str, Any]) -> None:
+    for entry in dataclasses.fields(cfg):
+        if entry.name not in settings:
+            continue
+        value = getattr(cfg, entry.name)
+        if "later" in entry.metadata and value == _default(entry):
+            del settings[entry.name]
+        elif dataclasses.is_dataclass(value):
+            _drop_defaults(value, settings[entry.name])
+
+
+def _default(entry: "dataclasses.Field[Any]") -> Any:
+    return entry.default if entry.default_factory is dataclasses.MISSING else entry.default_factory()
 
 
 def run_name(cfg: RunConfig) -> str:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.optim import AdamW
 
-from src.config import LOSSES, RunConfig
+from src.config import LOSSES, GeneratorKind, RunConfig
 from src.errors import UserError
 from src.guidance.losses import DistillationLoss
 from src.run import checkpoint
@@ -65,15 +65,20 @@ def stand_in(cfg: RunConfig, device: torch.device, step: int) -> Model:
     return model
 
 
-def make_optimizer(cfg: RunConfig, model: Model) -> AdamW:
-    """AdamW (Loshchilov & Hutter 2019), one learning rate per part; fused: faster on processors too."""
+def parameter_groups(cfg: RunConfig, model: Model) -> list[dict[str, Any]]:
+    """The scene's parameters, one learning rate per part."""
     field, optimizer = model.field, cfg.optimizer
-    groups = [
+    return [
         {"params": list(field.encoding.parameters()), "lr": optimizer.lr_encoding},
         {"params": [field.density_hidden, field.density_out], "lr": optimizer.lr_density},
         {"params": [field.color_hidden, field.color_out], "lr": optimizer.lr_color},
         {"params": list(model.background.parameters()), "lr": optimizer.lr_background},
     ]
+
+
+def make_optimizer(cfg: RunConfig, groups: list[dict[str, Any]]) -> AdamW:
+    """AdamW (Loshchilov & Hutter 2019); fused: faster on processors too."""
+    optimizer = cfg.optimizer
     return AdamW(
         groups,
         betas=(optimizer.beta1, optimizer.beta2),
@@ -106,10 +111,12 @@ def load_run(folder: Path, device: torch.device, step: int | None = None) -> tup
     if loaded is None:
         raise UserError(f"run={folder} holds no checkpoint: name a run's folder, as in run=outputs/NAME")
     cfg = config_from_dict(loaded.facts["config"])
+    if cfg.generator is not GeneratorKind.nerf:
+        raise UserError(f"run={folder} holds {cfg.generator} and no scene: its pictures lie in it already")
     # What accelerated the run may be missing where it is looked at, and looking goes without.
     cfg.render.backend, cfg.field.hash_grid.backend = RenderBackend.torch, HashGridBackend.torch
     model = build(cfg, device)
-    checkpoint.restore(model.modules(), None, loaded.tensors)
+    checkpoint.restore(model.modules(), {}, loaded.tensors)
     return cfg, model, loaded.facts["step"]
 
 

@@ -1,33 +1,49 @@
 """One step of training, told in the order in which data flows.
 
-Camera, rays, image, latents, noise predictions, score terms, gradient, optimiser step.  Training, the
-pre-flight and the benchmark take this same step; `part` says whose time it is.
+What is optimised shows latents, they are noised, whoever guides predicts the noise, a loss makes a gradient
+of that, and an optimiser takes a step.  Training, the pre-flight and the benchmark take this same step;
+`part` says whose time it is.
 """
 
 import math
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from src.config import RunConfig
 from src.errors import UserError
+from src.generator import Generator, Part, Seen
+from src.guidance.guide import Guide
 from src.guidance.losses import surrogate
-from src.guidance.prior import Prior
-from src.guidance.prompts import PromptBank
-from src.guidance.terms import ScoreTerms, score_terms
+from src.guidance.terms import ScoreTerms
 from src.guidance.timesteps import sample_timesteps
-from src.model import Model
-from src.scene.cameras import Cameras, sample_cameras
-from src.scene.regularizers import regularize
-from src.scene.rendering import Rendering, render
+from src.scene.cameras import Cameras
 from src.streams import Streams
 
-Part = Callable[[str], AbstractContextManager[None]]  # one of log.PARTS
+
+@dataclass
+class Run:
+    """All that a step works on."""
+
+    cfg: RunConfig
+    generator: Generator
+    optimizer: Optimizer
+    guide: Guide
+    source: Generator | None = None  # what an edit began from, as it was
+
+    def modules(self) -> dict[str, nn.Module]:
+        """What changes, by name; of the source its occupancy grid, which is refreshed along."""
+        before = {} if self.source is None else self.source.modules()
+        grid = {"source-occupancy": before["occupancy"]} if "occupancy" in before else {}
+        return self.generator.modules() | self.guide.modules() | grid
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        """What changes it, by name."""
+        return {"optimizer": self.optimizer} | self.guide.optimizers()
 
 
 class Step(NamedTuple):
@@ -36,20 +52,15 @@ class Step(NamedTuple):
     `t` is on the processor, whatever the device.
     """
 
-    view: Rendering
+    seen: Seen
     t: Int[Tensor, "B"]
-    latents: Float[Tensor, "B C h w"]
     terms: ScoreTerms
     grad: Float[Tensor, "B C h w"]
-    penalty: Float[Tensor, ""]
+    learnt: dict[str, Float[Tensor, ""]]  # by who guides, for the log
 
 
 def take_step(
-    cfg: RunConfig,
-    model: Model,
-    optimizer: Optimizer,
-    prior: Prior,
-    prompts: PromptBank,
+    run: Run,
     step: int,
     draw: Streams,
     part: Part,
@@ -57,40 +68,34 @@ def take_step(
     camera: Cameras | None = None,
 ) -> Step:
     """Take one optimiser step from `draw`'s numbers; `t` or `camera` given replaces the step's own."""
-    stage = cfg.schedule.at(step)
-    field, background, occupancy = model
+    cfg, stage = run.cfg, run.cfg.schedule.at(step)
 
-    # Parameters to image.
-    with part("render"):
-        occupancy.update(field, draw("occupancy"), step)
-        if camera is None:
-            camera = sample_cameras(cfg.camera, cfg.batch_size, stage.resolution, draw.here("camera"))
-        view = render(field, background, occupancy, camera, cfg.render, draw)
+    # Parameters to latents; what is edited is seen as it was, from the same place and by the same draws.
+    seen = run.generator(stage, step, draw, part, camera)
+    before = None
+    if run.source is not None:
+        with torch.no_grad():
+            before = run.source(stage, step, draw.again(), part, seen.camera).latents
 
-    # Image to the gradient of its latents.
-    with part("encode"):
-        latents = prior.encode(view.image, draw("vae"))
+    # Latents to their gradient.
     with part("unet"):
         if t is None:
-            t = sample_timesteps(stage.t_min, stage.t_max, cfg.batch_size, draw.here("t"))
-        noise = draw("noise").normal(*latents.shape)
-        text = prompts(camera.azimuth, camera.elevation)
-        terms = score_terms(prior, latents, noise, t, text, cfg.loss.needs(t))
+            t = sample_timesteps(stage.t_min, stage.t_max, len(seen.latents), draw.here("t"))
+        noise = draw("noise").normal(*seen.latents.shape)
+        question = run.guide.question(seen.latents, noise, t, seen.camera, before)
+        terms = run.guide.answer(question, cfg.loss.needs(t))
         grad = cfg.loss(terms)  # the whole difference between methods
+        learnt = run.guide.learn(question, draw)
 
     # Gradient to parameters.
     with part("backward"):
-        penalty = regularize(cfg.regularizer, view, step, latents[0].numel())
-        total = surrogate(latents, grad) + penalty
-        # Maps that no gradient flows to (depth, most of the time) let go of their graph: while they held it,
-        # backward would keep their part of every chunk that it computes again, 24 bytes a sample.
-        view = Rendering(*(map_.detach() for map_ in view))
-        total.backward()
+        (surrogate(seen.latents, grad) + seen.penalty).backward()
     with part("optimiser"):
-        refuse_what_is_not_finite(step, optimizer, grad, penalty)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-    return Step(view, t, latents.detach(), terms, grad, penalty.detach())
+        refuse_what_is_not_finite(step, run.optimizer, grad, seen.penalty)
+        run.optimizer.step()
+        run.optimizer.zero_grad(set_to_none=True)
+    seen = seen._replace(latents=seen.latents.detach(), penalty=seen.penalty.detach())
+    return Step(seen, t, terms, grad, learnt)
 
 
 def refuse_what_is_not_finite(

@@ -94,6 +94,10 @@ class Streams:
             self._streams[name] = Stream(self._seed, self._step, name, self._first_view, torch.device("cpu"))
         return self._streams[name]
 
+    def again(self) -> "Streams":
+        """Return the same streams from their beginning, for whoever shall see the same numbers."""
+        return Streams(self._seed, self._step, self._first_view, self._device)
+
     def digest(self) -> str:
         """Hex digest of every number drawn in this step so far, in the order of the names."""
         whole = hashlib.blake2b(digest_size=16)

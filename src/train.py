@@ -12,17 +12,20 @@ from typing import Any
 
 import torch
 
+from src.assemble import assemble, make_guide
 from src.config import RunConfig, as_dict, identity
 from src.cost.plan import describe_plan, plan
 from src.cost.preflight import describe, preflight
 from src.cost.threads import choose_threads
 from src.door import door
 from src.errors import UserError
-from src.export.video import export, preview, save_preview
+from src.export.video import save_preview
+from src.generators.source import check_source, load_source
+from src.guidance.guide import Guide
 from src.guidance.losses import NFSD, component_norms
 from src.guidance.prior import Prior, announce, load_prior
-from src.guidance.prompts import PromptBank, unknown_words
-from src.model import CHECKPOINTS, build, make_optimizer
+from src.guidance.prompts import unknown_words
+from src.model import CHECKPOINTS
 from src.run import accelerators, checkpoint, machine
 from src.run import folder as run_folder
 from src.run.checkpoint import Checkpoint
@@ -41,6 +44,7 @@ def train(cfg: RunConfig) -> float:
     if cfg.plan:
         print(describe_plan(plan(cfg)), flush=True)
         return 0.0
+    check_source(cfg)
     folder = run_folder.open_folder(cfg)
     with run_folder.alone_in(folder):
         return distil(cfg, folder)
@@ -67,21 +71,19 @@ def distil(cfg: RunConfig, folder: Path) -> float:
     seconds = Seconds(device, facts["seconds"])
     print(f"{folder}: {f'continuing at step {first_step}' if saved else 'starting'} on {device}", flush=True)
 
-    # The prior, and the prompt seen from every side.
+    # The prior, and the prompt seen from every side; what is edited, and what is optimised.
     prior = load_named_prior(cfg, device)
     threads = named or choose_threads(cfg, prior)
-    prompts = PromptBank(prior, cfg.prompt, cfg.prompts)
+    source = load_source(cfg, prior, device) if cfg.source else None
+    guide = make_guide(cfg, prior, source)
     prior.release_text_encoder()
-    report_on_prompt(cfg, prior, prompts)
+    report_on_prompt(cfg, guide)
     if device.type == "cuda":  # a processor's memory cannot run out in a way that one could catch
-        print(describe(preflight(cfg, prior, prompts, device, first_step)), flush=True)
-
-    # The scene and its optimiser.
-    model = build(cfg, device)
-    optimizer = make_optimizer(cfg, model)
-    run_folder.check_space(folder, model, cfg.logging.checkpoints_kept)
+        print(describe(preflight(cfg, guide, device, first_step, source)), flush=True)
+    run = assemble(cfg, guide, device, source)
+    run_folder.check_space(folder, run.modules(), cfg.logging.checkpoints_kept)
     if saved:
-        checkpoint.restore(model.modules(), optimizer, saved.tensors)
+        checkpoint.restore(run.modules(), run.optimizers(), saved.tensors)
 
     # Nothing can go wrong any more that could have been known; only now is anything on disk replaced.
     run_folder.begin(cfg, folder)
@@ -90,17 +92,17 @@ def distil(cfg: RunConfig, folder: Path) -> float:
     )
     log = Log(folder, first_step, cfg.steps, cfg.logging.events_every)
     unet_rows: int = facts["unet_rows"]
-    opacity: float = facts.get("opacity", 0.0)
+    opacity: float = facts.get("opacity", 0.0)  # stays 0 where nothing is rendered
 
     def save(step: int) -> None:
         log.flush()
         told = {"step": step, "opacity": opacity, "unet_rows": unet_rows, "seconds": seconds.by_part()}
         told |= {"threads": threads, "device": str(device), "config": as_dict(cfg), "identity": identity(cfg)}
-        whole = Checkpoint(checkpoint.gather(model.modules(), optimizer), told)
+        whole = Checkpoint(checkpoint.gather(run.modules(), run.optimizers()), told)
         checkpoint.save(folder / CHECKPOINTS, whole, cfg.logging.checkpoints_kept)
 
     def show(step: int) -> None:
-        row = preview(cfg, model, cfg.logging.preview_size)
+        row = run.generator.preview()
         save_preview(folder, step, row)
         log.picture(step, row)
 
@@ -111,9 +113,11 @@ def distil(cfg: RunConfig, folder: Path) -> float:
                 show(step)
 
             draw = Streams(cfg.seed, step, device=device)
-            done = take_step(cfg, model, optimizer, prior, prompts, step, draw, seconds)
+            done = take_step(run, step, draw, seconds)
 
-            unet_rows += done.terms.unet_rows
+            unet_rows += done.terms.unet_rows + (
+                len(done.t) if done.learnt else 0
+            )  # the critic trains on one
             numbers = {"t": float(done.t.double().mean())} | found_by(cfg, done)
             opacity = numbers["opacity"]
             log.step(step, cfg.schedule.at(step), numbers, draw.digest())
@@ -126,7 +130,7 @@ def distil(cfg: RunConfig, folder: Path) -> float:
             save(step)
         show(step)
         log.close()  # the bar ends here, before anything else is printed
-        turntable, *_ = export(cfg, model, folder)
+        picture, *_ = run.generator.export(folder)
         manifest |= {
             "finished": step >= cfg.steps,
             "step": step,
@@ -134,10 +138,10 @@ def distil(cfg: RunConfig, folder: Path) -> float:
             "seconds": seconds.by_part(),
             "peak_rss_bytes": max(machine.peak_rss_bytes(), manifest["peak_rss_bytes"]),
             "unet_passes_per_sample": unet_rows / (step * cfg.batch_size) if step else 0.0,
-            "parameters_sha256": checkpoint.parameters_sha256(model.modules()),
+            "parameters_sha256": checkpoint.parameters_sha256(run.generator.modules()),
         }
         run_folder.write_manifest(folder, manifest)
-        print(f"step {step} of {cfg.steps}: {turntable}", flush=True)
+        print(f"step {step} of {cfg.steps}: {picture}", flush=True)
     if received:
         raise SystemExit(128 + received[0])
     return opacity
@@ -155,8 +159,9 @@ def load_named_prior(cfg: RunConfig, device: torch.device) -> Prior:
     return prior
 
 
-def report_on_prompt(cfg: RunConfig, prior: Prior, prompts: PromptBank) -> None:
+def report_on_prompt(cfg: RunConfig, guide: Guide) -> None:
     """Say what of the prompt the prior will not see or not understand; the run goes on."""
+    prior, prompts = guide.prior, guide.prompts
     for setting, lost in prompts.cut.items():
         print(
             f"{setting} is longer than the prior's {prior.max_tokens} tokens; cut off: {lost!r}", flush=True
@@ -171,11 +176,13 @@ def found_by(cfg: RunConfig, done: Step) -> dict[str, float]:
 
     Norms of NFSD's parts are means over this step's samples in each fifth of the timesteps that has any.
     """
+    seen, view = done.seen, done.seen.view
     scalars = {
-        "opacity": done.view.opacity.mean(),
+        "opacity": torch.zeros_like(seen.penalty) if view is None else view.opacity.mean(),
         "gradient": done.grad.norm(),
-        "penalty": done.penalty,
-        "latents_std": done.latents.std(),
+        "penalty": seen.penalty,
+        "latents_std": seen.latents.std(),
+        **done.learnt,
     }
     norms = component_norms(done.terms, cfg.loss) if isinstance(cfg.loss, NFSD) else {}
     read = torch.cat([torch.stack(list(scalars.values())), *norms.values()]).cpu()

@@ -7,7 +7,7 @@ import torch
 
 from src.config import as_dict
 from src.errors import UserError
-from src.model import CHECKPOINTS, build, load_run, look, make_optimizer
+from src.model import CHECKPOINTS, build, load_run, look, make_optimizer, parameter_groups
 from src.run import checkpoint
 from src.run.checkpoint import Checkpoint
 from src.scene.cameras import orbit
@@ -32,7 +32,7 @@ def test_every_parameter_has_its_own_rate_once(tmp_path: Path) -> None:
     changes = [f"optimizer.{name}={rate}" for name, rate in zip(names, rates, strict=True)]
     cfg = tiny(tmp_path, *changes, "optimizer.eps=1e-9")
     model = build(cfg, CPU)
-    groups = make_optimizer(cfg, model).param_groups
+    groups = make_optimizer(cfg, parameter_groups(cfg, model)).param_groups
     assert [group["lr"] for group in groups] == rates
     ours = sorted(id(p) for group in groups for p in group["params"])
     assert ours == sorted(id(p) for module in model for p in module.parameters())
@@ -47,7 +47,7 @@ def test_a_run_is_read_back(tmp_path: Path) -> None:
     model = build(cfg, CPU)
     elsewhere = tiny(tmp_path, "render.backend=nerfacc", "field.hash_grid.backend=tcnn")
     facts = {"step": 5, "config": as_dict(elsewhere)}
-    tensors = checkpoint.gather(model.modules(), make_optimizer(cfg, model))
+    tensors = checkpoint.gather(model.modules(), {})
     checkpoint.save(tmp_path / CHECKPOINTS, Checkpoint(tensors, facts))
     read_cfg, read_model, step = load_run(tmp_path, CPU)
     assert (read_cfg, step) == (cfg, 5)
@@ -61,7 +61,7 @@ def test_a_step_is_read_back(tmp_path: Path) -> None:
     for step in (5, 6):
         model = build(cfg, CPU)
         torch.nn.init.constant_(model.field.density_out, step)
-        tensors = checkpoint.gather(model.modules(), make_optimizer(cfg, model))
+        tensors = checkpoint.gather(model.modules(), {})
         checkpoint.save(tmp_path / CHECKPOINTS, Checkpoint(tensors, {"step": step, "config": as_dict(cfg)}))
     assert checkpoint.steps(tmp_path / CHECKPOINTS) == [5, 6]
     for wanted, expected in ((5, 5), (6, 6), (None, 6)):

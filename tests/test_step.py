@@ -4,6 +4,7 @@ The second writing shares with the first only the parameters, the refresh of the
 draws, and the bare networks of diffusers; everything is float64.
 """
 
+import copy
 import math
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -14,9 +15,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from src.config import LOSSES, RunConfig
+from src.assemble import make_guide
+from src.config import LOSSES, GeneratorKind, RunConfig
+from src.generators.latents import Latents
+from src.generators.nerf import NeRF
+from src.guidance.critic import Critic
 from src.guidance.gaussian import WordTokenizer
-from src.guidance.losses import DistillationLoss
+from src.guidance.losses import DDS, VSD, DistillationLoss
 from src.guidance.prior import Prior
 from src.guidance.prompts import PromptBank
 from src.guidance.schedule import ScheduleConfig
@@ -30,14 +35,13 @@ from src.scene.levels import HashGridConfig
 from src.scene.occupancy import OccupancyConfig, OccupancyGrid
 from src.scene.regularizers import RegularizerConfig
 from src.scene.rendering import RenderConfig
-from src.step import take_step
+from src.step import Run, take_step
 from src.streams import Streams
 
 DOUBLE = torch.float64
-SEED, STEP = (
-    0,
-    32,
-)  # the grid is refreshed; views of back, front and side, before the map and before a plain colour
+SOURCE_PROMPT = "a wooden lion"
+# The grid is refreshed; views of back, front and side, before the map and before a plain colour.
+SEED, STEP = 0, 32
 BINS, CELLS, RADIUS, TOKENS = 12, 8, 0.8, 20
 PENALTIES = RegularizerConfig(sparsity=10.0, opaque=3.0, opaque_start_step=0, z_variance=2.0)
 NEGATIVE = (
@@ -109,12 +113,12 @@ def networks() -> Networks:
         )
 
 
-def scene() -> Model:
+def scene(seed: int = SEED) -> Model:
     """A field with one dense and two hashed levels, and a grid older than the field."""
     grid = HashGridConfig(levels=3, features=2, log2_table=8, base_resolution=4, max_resolution=16)
     blob = {"blob_density": 12.0, "blob_radius": 0.5, "density_gain": 1.3, "density_bias": -0.2}
-    field = Field(FieldConfig(RADIUS, hidden=6, color_gain=1.2, hash_grid=grid, **blob), Streams(SEED, 0))
-    background = Background(BackgroundConfig(0.5, hidden=5), Streams(SEED, 0))
+    field = Field(FieldConfig(RADIUS, hidden=6, color_gain=1.2, hash_grid=grid, **blob), Streams(seed, 0))
+    background = Background(BackgroundConfig(0.5, hidden=5), Streams(seed, 0))
     occupancy = OccupancyGrid(OccupancyConfig(CELLS, decay=0.5, threshold=0.1), RADIUS, 0.1)
     model = Model(field.double(), background.double(), occupancy.double())
     occupancy.update(field, Streams(SEED, 0)("occupancy"), 0)
@@ -166,10 +170,15 @@ class Noting(torch.optim.SGD):
         self.gradients = gradients_of(self.model)
 
 
+def made(name: str) -> DistillationLoss:
+    return LOSSES[name]()
+
+
 def settings(loss: DistillationLoss, batch: int, resolution: int) -> RunConfig:
     """The paper's settings but for the size of things; at STEP t_max is half-way between its two values."""
     cfg = RunConfig(
         prompt="a ceramic lion",
+        source="a/run" if loss == DDS() else None,
         preset="paper",
         seed=SEED,
         batch_size=batch,
@@ -185,13 +194,29 @@ def fast_step(
     networks: Networks, loss: DistillationLoss, times: list[int] | None, resolution: int
 ) -> tuple[Step, ScoreTerms]:
     """src/step.py's step, the cameras given in float64; and t, unless it shall draw its own."""
-    prior, model = Prior(**vars(networks)), scene()
+    prior, model = Prior(**vars(copy.deepcopy(networks))), scene()
     batch = len(times) if times else 2
     cfg, optimizer = settings(loss, batch, resolution), Noting(model)
-    prompts, draw = PromptBank(prior, cfg.prompt, cfg.prompts), Streams(SEED, STEP)
+    guide, source = make_guide(cfg, prior), None
+    if guide.critic is not None:
+        after_some_training(guide.critic)
+    if loss == DDS():
+        guide.source_prompts = PromptBank(prior, SOURCE_PROMPT, cfg.prompts)
+        source = NeRF(cfg, scene(SEED + 1), prior)
+    run = Run(cfg, NeRF(cfg, model, prior), optimizer, guide, source)
     t, camera = torch.tensor(times) if times else None, cameras(batch, resolution)
-    done = take_step(cfg, model, optimizer, prior, prompts, STEP, draw, lambda _: nullcontext(), t, camera)
-    return Step(done.latents, done.t, optimizer.gradients), done.terms
+    done = take_step(run, STEP, Streams(SEED, STEP), lambda _: nullcontext(), t, camera)
+    return Step(done.seen.latents, done.t, optimizer.gradients), done.terms
+
+
+def after_some_training(critic: Critic) -> Critic:
+    """What begins at zero gets numbers, so that the critic is not the prior; and it stays as it is."""
+    with torch.no_grad():
+        for name, parameter in critic.named_parameters():
+            drawn = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(len(name)))
+            parameter.copy_(0.1 * drawn)
+    critic.optimizer.param_groups[0]["lr"] = 0.0
+    return critic
 
 
 # --- the same step, plainly ---------------------------------------------------------------------------------
@@ -348,21 +373,54 @@ def plain_view_word(azimuth: float) -> str:
     return "front" if turn < 30 else "back" if turn > 150 else "side"
 
 
+def plain_pose(camera: Cameras, view: int) -> Tensor:
+    """A camera-to-world matrix row by row: right, up and backward, where it stands, and 0 0 0 1."""
+    e, a, distance, _ = (float(angle[view]) for angle in camera[:4])
+    back = [math.cos(e) * math.cos(a), math.cos(e) * math.sin(a), math.sin(e)]
+    right = [-math.sin(a), math.cos(a), 0.0]
+    up = [-math.sin(e) * math.cos(a), -math.sin(e) * math.sin(a), math.cos(e)]
+    rows = [[right[i], up[i], back[i], distance * back[i]] for i in range(3)]
+    return torch.tensor([*rows, [0.0, 0.0, 0.0, 1.0]], dtype=DOUBLE).flatten()
+
+
+def plain_critic(networks: Networks, pose: Tensor) -> Any:
+    """The UNet with B A added to its attention's matrices, and a hidden layer of the pose to its time."""
+    prior = Prior(**vars(copy.deepcopy(networks)))
+    critic = after_some_training(make_guide(settings(VSD(), 1, 8), prior).critic)
+    unet = copy.deepcopy(networks.unet)
+    for name, layer in unet.named_modules():
+        path = f"{name}.lora_{{}}.default.weight".replace(".", "/")
+        if path.format("A") in critic.lora:
+            layer.weight += critic.lora[path.format("B")] @ critic.lora[path.format("A")]
+    hidden = pose @ critic.pose_in.T
+    beside = (hidden / (1 + torch.exp(-hidden))) @ critic.pose_out.T
+    unet.time_embedding.register_forward_hook(lambda _module, _inputs, time: time + beside)
+    return unet
+
+
 @torch.no_grad()
 def plain_direction(
-    networks: Networks, name: str, z: Tensor, noise: Tensor, t: int, azimuth: float
+    networks: Networks,
+    name: str,
+    z: Tensor,
+    noise: Tensor,
+    t: int,
+    azimuth: float | None,
+    pose: Tensor | None = None,
+    before: Tensor | None = None,
 ) -> Tensor:
     """What each paper adds to the gradient of one sample's latents [1, 4, 4, 4]."""
     time = torch.tensor([t])
     noised = networks.scheduler.add_noise(z, noise, time)
     squared = float(networks.scheduler.alphas_cumprod[t])
 
-    def predict(prompt: str, at: Tensor = noised) -> Tensor:
+    def predict(prompt: str, at: Tensor = noised, unet: Any = networks.unet) -> Tensor:
         fill = {"padding": "max_length", "truncation": True, "max_length": TOKENS}
         ids = networks.tokenizer([prompt], return_tensors="pt", **fill).input_ids
-        return networks.unet(at, time, networks.text_encoder(ids)[0]).sample
+        return unet(at, time, networks.text_encoder(ids)[0]).sample
 
-    y, null = f"a ceramic lion, {plain_view_word(azimuth)} view", ""
+    view = "" if azimuth is None else f", {plain_view_word(azimuth)} view"
+    y, null = f"a ceramic lion{view}", ""
     weight = 1 - squared
     if name == "nfsd":  # eq. 6 and 7
         condition = predict(y) - predict(null)
@@ -370,6 +428,13 @@ def plain_direction(
         return weight * (domain + 7.5 * condition)
     if name == "sds":  # eq. 1 and 2
         return weight * (predict(null) + 100 * (predict(y) - predict(null)) - noise)
+    if name == "vsd":  # eq. 10; ProlificDreamer's critic reads no view words
+        fake = predict("a ceramic lion", unet=plain_critic(networks, pose))
+        return weight * (predict(null) + 7.5 * (predict(y) - predict(null)) - fake)
+    if name == "dds":  # eq. 8: the source's picture, under the same noise, with the source's prompt
+        was = networks.scheduler.add_noise(before, noise, time)
+        now = predict(null) + 7.5 * (predict(y) - predict(null))
+        return now - predict(null, was) - 7.5 * (predict(f"{SOURCE_PROMPT}{view}", was) - predict(null, was))
     if name == "csd":  # its triple guidance: cond 1, null -1, times the scale
         return weight * (7.5 * predict(y) - 7.5 * predict(null))
     # SJC counts noise in units of the clean latents: z + s n, denoised to D; the gradient is (z - D) / s.
@@ -388,10 +453,14 @@ def plain_step(networks: Networks, name: str, times: list[int] | None, resolutio
     image, penalty = plain_render(model, camera)
     latents = plain_latents(networks, image)
     noise = Streams(SEED, STEP)("noise").normal(*latents.shape).double()
+    before = latents
+    if name == "dds":
+        before = plain_latents(networks, plain_render(refreshed(scene(SEED + 1)), camera)[0])
     total = penalty
     for i in range(len(t)):
         z = latents[i : i + 1]
         args = (name, z.detach(), noise[i : i + 1], int(t[i]), float(camera.azimuth[i]))
+        args += (plain_pose(camera, i), before[i : i + 1].detach())
         target = z.detach() - plain_direction(networks, *args)
         total = total + ((z - target) ** 2).sum() / 2 / len(t)
     total.backward()
@@ -418,7 +487,7 @@ def test_a_whole_step_is_the_plain_one(
     """
     monkeypatch.setattr(march, "CANDIDATES", 300)
     resolution, times = CASES[case]
-    fast, _ = fast_step(networks, LOSSES[name](), times, resolution)
+    fast, _ = fast_step(networks, made(name), times, resolution)
     plain = plain_step(networks, name, times, resolution)
     assert fast.t.tolist() == plain.t.tolist()
     close(fast.latents, plain.latents)
@@ -433,8 +502,36 @@ def test_a_step_calls_the_unet_once_with_the_rows_that_its_loss_reads(networks: 
     calls: list[Tensor] = []
     hook = networks.unet.register_forward_pre_hook(lambda _, arguments: calls.append(arguments[1]))
     resolution, times = CASES["mixed"]
-    _, terms = fast_step(networks, LOSSES[name](), times, resolution)
+    _, terms = fast_step(networks, made(name), times, resolution)
     hook.remove()
     expected = [199, 200, 640, 199, 200, 640] + ([200, 640] if name == "nfsd" else [])
+    expected += [199, 200, 640] * 2 * (name == "dds")
+    critic = calls.pop(0).tolist() if name == "vsd" else []
+    learning = calls.pop().tolist() if name == "vsd" else []  # of the whole range, and each its own
     assert [call.tolist() for call in calls] == [expected]
-    assert terms.unet_rows == len(expected)
+    assert critic == ([199, 200, 640] if name == "vsd" else [])
+    assert len(set(learning)) == len(critic)
+    assert terms.unet_rows == len(expected) + len(critic)
+
+
+@pytest.mark.parametrize("name", ["sds", "nfsd", "vsd"])
+def test_a_step_of_latents_is_the_loss_alone(networks: Networks, name: str) -> None:
+    """Oracle: the plain directions of a prompt without view words, a B-th each; nothing else is in it."""
+    prior = Prior(**vars(copy.deepcopy(networks)))
+    cfg = settings(made(name), 3, 8)
+    cfg.generator = GeneratorKind.latents
+    generator = Latents(cfg, prior).double()
+    guide, start = make_guide(cfg, prior), generator.latents.detach().clone()
+    if guide.critic is not None:
+        after_some_training(guide.critic)
+    noted: list[Tensor] = []
+    generator.latents.register_hook(noted.append)
+    run = Run(cfg, generator, torch.optim.SGD(generator.groups(), lr=0.0), guide)
+    times = torch.tensor([57, 200, 640])
+    take_step(run, STEP, Streams(SEED, STEP), lambda _: nullcontext(), times)
+    noise = Streams(SEED, STEP)("noise").normal(*start.shape).double()
+    nowhere = torch.zeros(16, dtype=DOUBLE)
+    for i, t in enumerate(times.tolist()):
+        one = slice(i, i + 1)
+        plain = plain_direction(networks, name, start[one], noise[one], t, None, nowhere)
+        close(noted[0][one], plain / 3)

@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from src.assemble import assemble, make_guide
 from src.cost.counters import LiveBytes
 from src.cost.plan import PIXEL_BYTES
 from src.guidance.prior import load_prior
-from src.guidance.prompts import PromptBank
-from src.model import build, make_optimizer
 from src.scene import march
 from src.step import most_rows, rows_at, take_step
 from src.streams import Streams
@@ -26,11 +25,10 @@ def peak_bytes(folder: Path, pixels: int) -> int:
         "render.chunk_samples=4096",
         "batch_size=1",
     )
-    prior, model = load_prior(cfg.prior, "cpu"), build(cfg, torch.device("cpu"))
-    prompts, optimizer = PromptBank(prior, cfg.prompt, cfg.prompts), make_optimizer(cfg, model)
+    run = assemble(cfg, make_guide(cfg, load_prior(cfg.prior, "cpu")), torch.device("cpu"))
     with LiveBytes() as live:
         # Not step 0, so that the grid is not refreshed.
-        take_step(cfg, model, optimizer, prior, prompts, 1, Streams(0, 1), lambda _: nullcontext())
+        take_step(run, 1, Streams(0, 1), lambda _: nullcontext())
     return live.peak
 
 

@@ -28,7 +28,7 @@ from src.guidance.small_autoencoder import REMEDY as SMALL_REMEDY
 from src.guidance.small_autoencoder import load_small_autoencoder
 from src.guidance.source import local_source
 from src.guidance.timesteps import sample_timesteps
-from src.model import build, make_optimizer, stand_in
+from src.model import build, make_optimizer, parameter_groups, stand_in
 from src.scene import march
 from src.scene.cameras import sample_cameras
 from src.scene.rendering import render
@@ -199,7 +199,7 @@ def scene_costs(cfg: RunConfig, resolution: int, step: int) -> dict[str, Cost]:
     """Price rendering, its backward pass and the optimiser's step by doing them once, small."""
     draw = Streams(cfg.seed, 0)
     model = stand_in(cfg, torch.device("cpu"), step)
-    optimizer = make_optimizer(cfg, model)
+    optimizer = make_optimizer(cfg, parameter_groups(cfg, model))
     camera = sample_cameras(cfg.camera, cfg.batch_size, resolution, draw("camera"))
     with Tally() as tally:
         tally.charge("render")

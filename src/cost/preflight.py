@@ -13,12 +13,13 @@ from typing import NamedTuple
 
 import torch
 
+from src.assemble import assemble
 from src.config import RunConfig
 from src.cost.counters import LiveBytes
 from src.errors import UserError
-from src.guidance.prior import Prior
-from src.guidance.prompts import PromptBank
-from src.model import build, make_optimizer
+from src.generators.source import Source
+from src.guidance.guide import Guide
+from src.run import checkpoint
 from src.step import most_rows, take_step
 from src.streams import Streams
 
@@ -32,16 +33,30 @@ class WorstStep(NamedTuple):
     peak_bytes: int  # of all memory on CUDA; on a processor, of the tensors that the step itself makes
 
 
+class _Asked(NamedTuple):
+    """What every try has in common."""
+
+    guide: Guide
+    device: torch.device
+    first_step: int
+    source: Source | None
+
+
 def preflight(
-    cfg: RunConfig, prior: Prior, prompts: PromptBank, device: torch.device, first_step: int = 0
+    cfg: RunConfig,
+    guide: Guide,
+    device: torch.device,
+    first_step: int = 0,
+    source: Source | None = None,
 ) -> list[WorstStep]:
     """Take the worst step of each resolution that the run still has before it.
 
     Raises UserError, with settings that were tried and do fit, where the device has too little memory.
     """
-    found = _worst_steps(cfg, prior, prompts, device, first_step)
+    asked = _Asked(guide, device, first_step, source)
+    found = _worst_steps(cfg, asked)
     if isinstance(found, int):
-        raise UserError(_too_little(cfg, prior, prompts, device, first_step, found))
+        raise UserError(_too_little(cfg, asked, found))
     return found
 
 
@@ -55,16 +70,14 @@ def describe(found: list[WorstStep]) -> str:
     return f"pre-flight, the worst step at {'; at '.join(each)}; so the run takes at most {hours:.2g} h"
 
 
-def _worst_steps(
-    cfg: RunConfig, prior: Prior, prompts: PromptBank, device: torch.device, first_step: int
-) -> list[WorstStep] | int:
+def _worst_steps(cfg: RunConfig, asked: _Asked) -> list[WorstStep] | int:
     """The worst steps, or the resolution for which memory does not suffice."""
     found = []
-    for stretch in cfg.schedule.stretches(first_step, cfg.steps):
+    for stretch in cfg.schedule.stretches(asked.first_step, cfg.steps):
         resolution, peak = cfg.schedule.at(stretch[0]).resolution, None
         with suppress(torch.OutOfMemoryError):
-            seconds, peak = _measure(cfg, prior, prompts, device, stretch)
-        if device.type == "cuda":
+            seconds, peak = _measure(cfg, asked, stretch)
+        if asked.device.type == "cuda":
             torch.cuda.empty_cache()
         if peak is None:  # said here, where the error and all that its frames held are gone
             return resolution
@@ -72,10 +85,9 @@ def _worst_steps(
     return found
 
 
-def _measure(
-    cfg: RunConfig, prior: Prior, prompts: PromptBank, device: torch.device, stretch: range
-) -> tuple[float, int]:
+def _measure(cfg: RunConfig, asked: _Asked, stretch: range) -> tuple[float, int]:
     """Seconds and peak bytes of a stretch's worst step."""
+    device = asked.device
     # With this threshold every cell counts as occupied, however often the grid is refreshed.
     full = replace(cfg, occupancy=replace(cfg.occupancy, threshold=0.0))
     stage, last = cfg.schedule.at(stretch[0]), stretch[-1]
@@ -83,21 +95,33 @@ def _measure(
         torch.tensor(stage.t_min),
         most_rows(cfg, stage.t_min, max(stage.t_max, cfg.schedule.t_max_after)),
     )
-    with _peak(device) as peak:
-        model = build(full, device)
-        optimizer = make_optimizer(full, model)
+    with _unchanged(asked), _peak(device) as peak:
+        run = assemble(full, asked.guide, device, asked.source)
         seconds = 0.0
         # From t_min, below NFSD's cut, comes a branch of the loss of its own; it also warms the device up.
         for t in (least, worst):
             began = time.perf_counter()
             draw = Streams(cfg.seed, last, device=device)
-            rows = t.expand(cfg.batch_size).to(device)
+            rows = t.expand(cfg.batch_size)
             # The last step, because penalties that start late are in it.
-            take_step(full, model, optimizer, prior, prompts, last, draw, lambda _: nullcontext(), rows)
+            take_step(run, last, draw, lambda _: nullcontext(), rows)
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             seconds = time.perf_counter() - began
     return seconds, peak()
+
+
+@contextmanager
+def _unchanged(asked: _Asked) -> Iterator[None]:
+    """Undo what the block's steps taught the critic, and what they did to the source's occupancy grid."""
+    modules, optimizers = asked.guide.modules(), asked.guide.optimizers()
+    if asked.source is not None:
+        modules = modules | asked.source.generator.modules()
+    kept = {name: value.clone() for name, value in checkpoint.gather(modules, optimizers).items()}
+    try:
+        yield
+    finally:
+        checkpoint.restore(modules, optimizers, kept)
 
 
 @contextmanager
@@ -112,18 +136,11 @@ def _peak(device: torch.device) -> Iterator[Callable[[], int]]:
             yield lambda: live.peak
 
 
-def _too_little(
-    cfg: RunConfig,
-    prior: Prior,
-    prompts: PromptBank,
-    device: torch.device,
-    first_step: int,
-    resolution: int,
-) -> str:
+def _too_little(cfg: RunConfig, asked: _Asked, resolution: int) -> str:
     """Word the one sentence, with the mildest of some cheaper settings that fits when tried."""
-    said = f"device={device} has too little memory for {resolution}x{resolution} pixels"
+    said = f"device={asked.device} has too little memory for {resolution}x{resolution} pixels"
     for change, cheaper in _cheaper(cfg):
-        if not isinstance(_worst_steps(cheaper, prior, prompts, device, first_step), int):
+        if not isinstance(_worst_steps(cheaper, asked), int):
             return f"{said}: {change} would fit (tried), or choose preset=laptop"
     return f"{said}, whatever the settings of the scene: choose preset=laptop"
 

@@ -26,11 +26,13 @@ from src import door
 from src.config import RunConfig
 from src.cost.counters import Cost, Tally
 from src.errors import UserError
+from src.generators.nerf import NeRF
 from src.guidance import replica
+from src.guidance.guide import Guide
 from src.guidance.prior import Prior, load_prior
 from src.guidance.prompts import PromptBank
 from src.model import make_optimizer, stand_in
-from src.step import rows_at, take_step
+from src.step import Run, rows_at, take_step
 from src.streams import Stream, Streams
 
 NAMES = {"scale": "paper|tiny", "json": "FILE", "steps": "1", "replica": "FOLDER"}
@@ -179,10 +181,11 @@ def run(cfg: RunConfig, prior: Prior, prompts: PromptBank, steps: range, clock: 
     """Take these steps with a stand-in scene; returns the last one's UNet rows, and the occupied share."""
     device = torch.device("cpu")
     model = stand_in(cfg, device, steps[0])
-    optimizer = make_optimizer(cfg, model)
     telling = watched(prior, clock)
+    generator = NeRF(cfg, model, telling)
+    whole = Run(cfg, generator, make_optimizer(cfg, generator.groups()), Guide(telling, prompts))
     rows = 0
     for step in steps:
         draw = Streams(cfg.seed, step)
-        rows = take_step(cfg, model, optimizer, telling, prompts, step, draw, clock).terms.unet_rows
+        rows = take_step(whole, step, draw, clock).terms.unet_rows
     return rows, float(model.occupancy.bits.double().mean())

@@ -8,15 +8,17 @@ depend on whether there was a timing.
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 
 import torch
 
-from src.config import RunConfig
+from src.config import GeneratorKind, RunConfig
+from src.generator import Generator
+from src.generators.latents import Latents
+from src.generators.nerf import NeRF
 from src.guidance.prior import Prior
 from src.model import stand_in
 from src.run import machine
-from src.scene.cameras import sample_cameras
-from src.scene.rendering import render
 from src.step import most_rows, rows_at
 from src.streams import Streams
 
@@ -64,21 +66,26 @@ def seconds_of(work: Callable[[], None], counts: list[int]) -> dict[int, float]:
 
 
 def heaviest_calls(cfg: RunConfig, prior: Prior) -> Callable[[], None]:
-    """Rendering, encoding and the largest UNet call of the run's last step, and their backward pass."""
+    """What the run's last step shows, rendered and encoded, the largest UNet call, and the way back."""
     step = cfg.steps - 1
     stage = cfg.schedule.at(step)
-    model = stand_in(cfg, prior.device, step)
-    camera = sample_cameras(cfg.camera, cfg.batch_size, stage.resolution, Streams(cfg.seed, step)("camera"))
+    generator = stand_in_for(cfg, prior, step)
     t = most_rows(cfg, stage.t_min, stage.t_max)
     rows = cfg.batch_size * int(rows_at(cfg, t[None]))
     text = prior.embed([""]).expand(rows, -1, -1)
 
     def run() -> None:
-        draw = Streams(cfg.seed, step)
-        latents = prior.encode(render(*model, camera, cfg.render, draw).image, draw("vae"))
+        latents = generator(stage, step, Streams(cfg.seed, step), lambda _: nullcontext()).latents
         prior.predict_noise(latents.detach()[:1].repeat(rows, 1, 1, 1), t.expand(rows), text)
         latents.sum().backward()
-        for module in model:
+        for module in generator.modules().values():
             module.zero_grad(set_to_none=True)
 
     return run
+
+
+def stand_in_for(cfg: RunConfig, prior: Prior, step: int) -> Generator:
+    """What a step shows, made to be timed."""
+    if cfg.generator is GeneratorKind.latents:
+        return Latents(cfg, prior)
+    return NeRF(cfg, stand_in(cfg, prior.device, step), prior)

@@ -24,7 +24,7 @@ from src.evaluation.suite.suite import Method, methods
 from src.guidance.losses import NFSD
 from src.guidance.prior import Prior, load_prior
 from src.guidance.prompts import Text
-from src.guidance.terms import score_terms
+from src.guidance.terms import Question, score_terms
 from src.guidance.timesteps import sample_timesteps
 from src.run.checkpoint import write_atomically
 from src.streams import Streams
@@ -67,7 +67,7 @@ def distil(
         stage, draw = cfg.schedule.at(step), Streams(seed, step)
         t = sample_timesteps(stage.t_min, stage.t_max, count, draw("t"))
         noise = draw("noise").normal(*latents.shape)
-        latents.grad = cfg.loss(score_terms(prior, latents, noise, t, text, cfg.loss.needs(t)))
+        latents.grad = cfg.loss(score_terms(prior, Question(latents, noise, t, text), cfg.loss.needs(t)))
         optimizer.step()
     return latents.detach()
 

@@ -38,10 +38,10 @@ def export(cfg: RunConfig, model: Model, folder: Path) -> list[Path]:
     name = file_name(cfg.video)
     paths = [folder / f"{name}.mp4", folder / f"{name}.webp", folder / "sheet.png"]
     frames: list[Image.Image] = []  # for the webp, which is encoded at once
-    _replace(paths[0], lambda path: _write_mp4(path, _kept(turntable(cfg, model), frames), cfg.video.fps))
-    _replace(paths[1], lambda path: _write_webp(path, frames, cfg.video.fps))
+    replace_file(paths[0], lambda path: _write_mp4(path, _kept(turntable(cfg, model), frames), cfg.video.fps))
+    replace_file(paths[1], lambda path: _write_webp(path, frames, cfg.video.fps))
     sheet = contact_sheet(cfg, model)
-    _replace(paths[2], lambda path: Image.fromarray(sheet).save(path))
+    replace_file(paths[2], lambda path: Image.fromarray(sheet).save(path))
     return paths
 
 
@@ -86,11 +86,11 @@ def save_preview(folder: Path, step: int, row: Frame) -> None:
     """Keep the row of this step, and show all rows up to it as one grid, previews.png."""
     rows_folder = folder / "previews"
     rows_folder.mkdir(exist_ok=True)
-    _replace(rows_folder / f"step-{step:08d}.png", lambda path: Image.fromarray(row).save(path))
+    replace_file(rows_folder / f"step-{step:08d}.png", lambda path: Image.fromarray(row).save(path))
     paths = sorted(path for path in rows_folder.glob("step-*.png") if int(path.stem[5:]) <= step)
     rows = [np.asarray(Image.open(path).convert("RGB")) for path in paths]
     grid = np.concatenate([each for each in rows if each.shape[1] == row.shape[1]], axis=0)
-    _replace(folder / "previews.png", lambda path: Image.fromarray(grid).save(path))
+    replace_file(folder / "previews.png", lambda path: Image.fromarray(grid).save(path))
 
 
 def _kept(frames: Iterator[Frame], kept: list[Image.Image]) -> Iterator[Frame]:
@@ -121,7 +121,7 @@ def _write_webp(path: Path, frames: list[Image.Image], fps: int) -> None:
     first.save(path, save_all=True, append_images=rest, duration=round(1000 / fps), loop=0, quality=80)
 
 
-def _replace(path: Path, write: Callable[[Path], Any]) -> None:
+def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
     """Write under a temporary name, then rename: nobody ever finds half a file."""
     temporary = path.with_name(f".part.{path.name}")
     try:

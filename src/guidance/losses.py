@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from src.errors import UserError
-from src.guidance.terms import ScoreTerms
+from src.guidance.terms import SOURCE, ScoreTerms
 
 SCALE = {"range": (0.0, 1e6)}
 POWER = {"range": (-4.0, 4.0)}
@@ -118,6 +118,38 @@ class NFSD(DistillationLoss):
         domain = torch.where(below, terms.uncond, terms.uncond - terms.negative)
         direction = domain + self.guidance_scale * (terms.cond - terms.uncond)
         return torch.where(below, self.weight_below_cut * direction, direction)
+
+
+@dataclass
+class VSD(DistillationLoss):
+    """Variational score distillation: guided(s) - critic (Wang et al. 2023, eq. 9; NFSD eq. 10).
+
+    The critic is fitted beside to what is shown (src/guidance/critic.py); one that says the noise is SDS.
+    """
+
+    guidance_scale: float = field(default=7.5, metadata=SCALE)
+
+    def needs(self, t: Int[Tensor, "B"]) -> dict[str, Bool[Tensor, "B"]]:
+        return {**_cond_and_uncond(t), "critic": torch.ones_like(t, dtype=torch.bool)}
+
+    def direction(self, terms: ScoreTerms) -> Float[Tensor, "B C h w"]:
+        return terms.guided(self.guidance_scale) - terms.critic
+
+
+@dataclass
+class DDS(DistillationLoss):
+    """Delta denoising score: guided(s) - the source's guided(s) (Hertz et al. 2023, eq. 3; NFSD eq. 8)."""
+
+    guidance_scale: float = field(default=7.5, metadata=SCALE)
+    sigma_power: float = field(default=0.0, metadata=POWER)
+
+    def needs(self, t: Int[Tensor, "B"]) -> dict[str, Bool[Tensor, "B"]]:
+        now = _cond_and_uncond(t)
+        return now | {f"{SOURCE}{branch}": mask for branch, mask in now.items()}
+
+    def direction(self, terms: ScoreTerms) -> Float[Tensor, "B C h w"]:
+        assert terms.reference is not None
+        return terms.guided(self.guidance_scale) - terms.reference.guided(self.guidance_scale)
 
 
 def surrogate(latents: Float[Tensor, "B C h w"], grad: Float[Tensor, "B C h w"]) -> Float[Tensor, ""]:

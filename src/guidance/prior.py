@@ -99,6 +99,11 @@ class Prior:
         self.known_words = known_words
         self.sources = sources or {}
 
+    @property
+    def unet(self) -> Any:
+        """The network itself, for what adds to it."""
+        return self._unet
+
     def provenance(self) -> dict[str, Any]:
         """Return where the files came from, with revision and sha256, as a run's manifest has it."""
         return {setting: source.provenance() for setting, source in self.sources.items()}
@@ -139,6 +144,12 @@ class Prior:
         self, noised: Float[Tensor, "N C h w"], t: Int[Tensor, "N"], text: Float[Tensor, "N L D"]
     ) -> Float[Tensor, "N C h w"]:
         """Return eps(z_t; text, t) in the precision of `noised`, without graph: one UNet call."""
+        return self.predict_with_graph(noised, t, text)
+
+    def predict_with_graph(
+        self, noised: Float[Tensor, "N C h w"], t: Int[Tensor, "N"], text: Float[Tensor, "N L D"]
+    ) -> Float[Tensor, "N C h w"]:
+        """predict_noise, whose graph reaches what was added to the UNet (src/guidance/critic.py)."""
         inside = _first(self._unet).dtype
         output = self._unet(noised.to(inside), t, encoder_hidden_states=text.to(inside)).sample
         output = output.to(noised.dtype)

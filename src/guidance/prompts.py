@@ -142,6 +142,12 @@ class PromptBank:
         self._cfg = cfg
         embedded = prior.embed([*(kept + suffix for suffix in suffixes), "", negative])
         self._cond, self._uncond, self._negative = embedded[:-2], embedded[-2], embedded[-1]
+        self._plain = prior.embed([kept])[0]
+
+    def plain(self, batch: int) -> Text:
+        """Return the embeddings for what is seen from nowhere: the prompt without view words."""
+        size = (batch, -1, -1)
+        return Text(*(one.expand(size) for one in (self._plain, self._uncond, self._negative)))
 
     def __call__(self, azimuth: Float[Tensor, "B"], elevation: Float[Tensor, "B"]) -> Text:
         """Return the embeddings for cameras at these angles (radians), which are on the processor."""

@@ -31,34 +31,34 @@ class Checkpoint(NamedTuple):
     facts: dict[str, Any]
 
 
-def gather(modules: Mapping[str, nn.Module], optimizer: Optimizer) -> dict[str, Tensor]:
-    """Name every tensor that a run's future depends on: parameters, buffers, optimiser moments and steps."""
+def gather(modules: Mapping[str, nn.Module], optimizers: Mapping[str, Optimizer]) -> dict[str, Tensor]:
+    """Name every tensor that a run's future depends on: parameters, buffers, moments and steps."""
     tensors = {
         f"module/{part}/{name}": value
         for part, module in modules.items()
         for name, value in module.state_dict().items()
     }
-    for index, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer/{index}/{name}": value for name, value in state.items()}
+    for which, optimizer in optimizers.items():
+        for index, state in optimizer.state_dict()["state"].items():
+            tensors |= {f"{which}/{index}/{name}": value for name, value in state.items()}
     return {name: value.detach().contiguous() for name, value in tensors.items()}
 
 
 def restore(
-    modules: Mapping[str, nn.Module], optimizer: Optimizer | None, tensors: Mapping[str, Tensor]
+    modules: Mapping[str, nn.Module], optimizers: Mapping[str, Optimizer], tensors: Mapping[str, Tensor]
 ) -> None:
     """Put gathered tensors back, in place; raises RuntimeError when they belong to another model."""
     for part, module in modules.items():
         prefix = f"module/{part}/"
         own = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
         module.load_state_dict(own)
-    if optimizer is None:
-        return
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, value in tensors.items():
-        if name.startswith("optimizer/"):
-            _, index, key = name.split("/")
-            state.setdefault(int(index), {})[key] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    for which, optimizer in optimizers.items():
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            if name.startswith(f"{which}/"):
+                _, index, key = name.split("/")
+                state.setdefault(int(index), {})[key] = value
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def parameters_sha256(modules: Mapping[str, nn.Module]) -> str:

@@ -19,16 +19,17 @@ from typing import Any
 
 import torch
 import yaml
+from torch import nn
 
 from src.config import RunConfig, as_dict, identity
 from src.errors import UserError
-from src.model import CHECKPOINTS, Model
+from src.model import CHECKPOINTS
 from src.run.checkpoint import write_atomically
 from src.run.machine import peak_rss_bytes
 
 OURS = (
     *("config.yaml", "manifest.json", "metrics.jsonl", "events", CHECKPOINTS, "previews", "previews.png"),
-    *("turntable.mp4", "turntable.webp", "sheet.png"),
+    *("turntable.mp4", "turntable.webp", "sheet.png", "picture.png"),
 )
 PACKAGES = (
     *("torch", "diffusers", "transformers", "numpy", "safetensors", "hydra-core", "nfsd3d"),
@@ -94,9 +95,10 @@ def check_same_run(cfg: RunConfig, saved: Mapping[str, Any]) -> None:
             )
 
 
-def check_space(folder: Path, model: Model, kept: int) -> None:
+def check_space(folder: Path, modules: Mapping[str, nn.Module], kept: int) -> None:
     """Raise UserError unless the checkpoints (those kept, one being written) and pictures fit the disk."""
-    needed = (kept + 1) * 3 * model.parameter_bytes() + 50_000_000  # parameters and two moments each
+    size = sum(p.numel() * p.element_size() for module in modules.values() for p in module.parameters())
+    needed = (kept + 1) * 3 * size + 50_000_000  # parameters and two moments each
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise UserError(

@@ -7,14 +7,16 @@ import pytest
 import torch
 
 from src import train as training
+from src.assemble import make_guide
 from src.config import RunConfig
 from src.cost import preflight as module
 from src.cost.preflight import describe, preflight
 from src.errors import UserError
+from src.generators.nerf import NeRF
+from src.generators.source import Source
+from src.guidance.guide import Guide
 from src.guidance.prior import Prior, load_prior
-from src.guidance.prompts import PromptBank
-from src.model import Model
-from src.step import Step, take_step
+from src.step import Run, Step, take_step
 from src.train import train
 from tests.runs import tiny
 from tests.test_train import manifest, metrics
@@ -22,21 +24,20 @@ from tests.test_train import manifest, metrics
 CPU = torch.device("cpu")
 
 
-def prior_and_prompts(cfg: RunConfig) -> tuple[Prior, PromptBank]:
-    prior = load_prior(cfg.prior, CPU)
-    return prior, PromptBank(prior, cfg.prompt, cfg.prompts)
+def guide_of(cfg: RunConfig) -> Guide:
+    return make_guide(cfg, load_prior(cfg.prior, CPU))
 
 
 def with_preflight(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have train() take its pre-flight on the processor as it does on CUDA."""
-    load = training.load_named_prior
+    make = training.make_guide
 
-    def load_and_preflight(cfg: RunConfig, device: torch.device) -> Prior:
-        prior = load(cfg, device)
-        preflight(cfg, prior, PromptBank(prior, cfg.prompt, cfg.prompts), device)
-        return prior
+    def make_and_preflight(cfg: RunConfig, prior: Prior, source: Source | None) -> Guide:
+        guide = make(cfg, prior, source)
+        preflight(cfg, guide, CPU, 0, source)
+        return guide
 
-    monkeypatch.setattr(training, "load_named_prior", load_and_preflight)
+    monkeypatch.setattr(training, "make_guide", make_and_preflight)
 
 
 def test_no_number_of_the_run_depends_on_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,15 +54,16 @@ def test_each_resolution_is_tried_in_its_worst_case(tmp_path: Path, monkeypatch:
     """Oracle: by hand: t on both sides of NFSD's cut, three rows a view, all cells, last steps."""
     seen: list[tuple[int, int, int, float]] = []
 
-    def watch(cfg: RunConfig, model: Model, *rest: Any) -> Step:
-        done = take_step(cfg, model, *rest)
-        everywhere = float(model.occupancy.bits.double().mean())
-        seen.append((rest[3], int(done.t[0]), done.terms.unet_rows, everywhere))
+    def watch(run: Run, step: int, *rest: Any) -> Step:
+        done = take_step(run, step, *rest)
+        assert isinstance(run.generator, NeRF)
+        everywhere = float(run.generator.model.occupancy.bits.double().mean())
+        seen.append((step, int(done.t[0]), done.terms.unet_rows, everywhere))
         return done
 
     monkeypatch.setattr(module, "take_step", watch)
     cfg = tiny(tmp_path, "occupancy.every=1")
-    found = preflight(cfg, *prior_and_prompts(cfg), CPU)
+    found = preflight(cfg, guide_of(cfg), CPU)
     assert seen == [(2, 20, 4, 1.0), (2, 200, 6, 1.0), (6, 20, 4, 1.0), (6, 200, 6, 1.0)]
     assert [(row.resolution, row.steps) for row in found] == [(8, 3), (16, 4)]
     assert all(row.seconds > 0 for row in found)
@@ -71,7 +73,7 @@ def test_each_resolution_is_tried_in_its_worst_case(tmp_path: Path, monkeypatch:
 def test_a_resumed_run_tries_what_is_left(tmp_path: Path) -> None:
     """Oracle: by hand: from step 5 of 7 there are two steps, all at the second resolution."""
     cfg = tiny(tmp_path)
-    found = preflight(cfg, *prior_and_prompts(cfg), CPU, first_step=5)
+    found = preflight(cfg, guide_of(cfg), CPU, first_step=5)
     assert [(row.resolution, row.steps) for row in found] == [(16, 2)]
 
 
@@ -86,11 +88,11 @@ def test_what_is_said(tmp_path: Path) -> None:
 def out_of_memory_above(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
     """A device whose memory is used up by chunk, views and pixels, 1 byte each."""
 
-    def short(cfg: RunConfig, model: Model, *rest: Any) -> Step:
-        resolution = cfg.schedule.at(rest[3]).resolution
+    def short(run: Run, step: int, *rest: Any) -> Step:
+        cfg, resolution = run.cfg, run.cfg.schedule.at(step).resolution
         if cfg.render.chunk_samples + cfg.batch_size * resolution**2 > limit:
             raise torch.OutOfMemoryError("out of memory")
-        return take_step(cfg, model, *rest)
+        return take_step(run, step, *rest)
 
     monkeypatch.setattr(module, "take_step", short)
 
@@ -112,7 +114,7 @@ def test_too_little_memory_names_settings_that_fit(
     cfg = tiny(tmp_path, "render.chunk_samples=16384")
     out_of_memory_above(monkeypatch, limit)
     with pytest.raises(UserError, match=rf"^device=cpu has too little memory for .*{fits}.*preset=laptop$"):
-        preflight(cfg, *prior_and_prompts(cfg), CPU)
+        preflight(cfg, guide_of(cfg), CPU)
 
 
 def test_too_little_memory_is_said_before_the_first_step(

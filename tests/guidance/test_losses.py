@@ -11,9 +11,9 @@ from omegaconf import OmegaConf
 
 from src.errors import UserError
 from src.guidance.gaussian import gaussian_prior
-from src.guidance.losses import CSD, NFSD, SDS, SJC, DistillationLoss, component_norms, surrogate
+from src.guidance.losses import CSD, DDS, NFSD, SDS, SJC, VSD, DistillationLoss, component_norms, surrogate
 from src.guidance.prompts import PromptBank, PromptConfig, Text
-from src.guidance.terms import BRANCHES, ScoreTerms, score_terms
+from src.guidance.terms import BRANCHES, Question, ScoreTerms, score_terms
 from src.streams import Streams
 from tests import oracles
 
@@ -25,7 +25,8 @@ SHAPE = (
     2,
 )  # the batch is as large as a side, so that a wrong broadcast would pass unseen by shape alone
 T = torch.tensor([20, 199, 200, 500, 980])
-LOSSES = (SDS(), SJC(), CSD(), NFSD(), NFSD(cut=600, weight_below_cut=3.0, alpha_power=1.0, sigma_power=1.0))
+OURS = NFSD(cut=600, weight_below_cut=3.0, alpha_power=1.0, sigma_power=1.0)
+LOSSES = (SDS(), SJC(), CSD(), VSD(), NFSD(), OURS)
 
 
 def normals(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -34,8 +35,8 @@ def normals(*shape: int, seed: int = 0) -> torch.Tensor:
 
 def random_terms(t: torch.Tensor = T, seed: int = 0) -> ScoreTerms:
     squared = oracles.alpha_bar(t).view(-1, 1, 1, 1)
-    noise, cond, uncond, negative = normals(4, len(t), *SHAPE[1:], seed=seed)
-    return ScoreTerms(t, squared.sqrt(), (1 - squared).sqrt(), noise, cond, uncond, negative, unet_rows=0)
+    noise, *predicted = normals(5, len(t), *SHAPE[1:], seed=seed)
+    return ScoreTerms(t, squared.sqrt(), (1 - squared).sqrt(), noise, *predicted, unet_rows=0)
 
 
 def close(actual: torch.Tensor, expected: torch.Tensor) -> None:
@@ -74,6 +75,28 @@ def test_nfsd_without_a_negative_prompt_is_csd() -> None:
     close(NFSD(7.5)(terms)[2:], CSD(7.5)(terms)[2:])
 
 
+def test_vsd_with_a_critic_that_says_the_noise_is_sds() -> None:
+    """Oracle: ProlificDreamer, section 3.2: a critic of a single picture is the noise that was drawn."""
+    terms = random_terms()
+    assert torch.equal(VSD(30.0)(replace(terms, critic=terms.noise)), SDS(30.0)(terms))
+
+
+def test_vsd_of_what_has_neither_prompt_nor_flaws_is_nfsd() -> None:
+    """Oracle: NFSD eq. 11: a critic that says uncond - delta_D leaves delta_D + s delta_C."""
+    terms = random_terms()
+    below = (T < 200).view(-1, 1, 1, 1)
+    critic = torch.where(below, torch.zeros_like(terms.uncond), terms.negative)
+    close(VSD(7.5)(replace(terms, critic=critic)), NFSD(7.5)(terms))
+
+
+def test_dds_is_the_difference_of_two_sds() -> None:
+    """Oracle: DDS eq. 3: under the same noise and t the noises cancel; of a thing with itself it is 0."""
+    terms, before = random_terms(seed=1), random_terms(seed=2)
+    before = replace(before, noise=terms.noise)
+    close(DDS(9.0)(replace(terms, reference=before)), SJC(9.0)(terms) - SJC(9.0)(before))
+    assert not DDS(9.0)(replace(terms, reference=terms)).any()
+
+
 def test_classifier_free_guidance_has_one_convention() -> None:
     """Oracle: at scale 1 SDS is cond - noise, at 0 uncond - noise (NFSD eq. 1), and CSD is 0."""
     terms = random_terms()
@@ -108,7 +131,8 @@ def test_a_mixed_batch_equals_its_samples_one_by_one(loss: DistillationLoss) -> 
 def test_a_loss_reads_only_what_it_asked_for(loss: DistillationLoss) -> None:
     """Oracle: rows that were not asked for are NaN, and the gradient is finite all the same."""
     terms = random_terms()
-    masks = {branch: torch.zeros_like(T, dtype=torch.bool) for branch in BRANCHES} | loss.needs(T)
+    masks = {branch: torch.zeros_like(T, dtype=torch.bool) for branch in (*BRANCHES, "critic")}
+    masks |= loss.needs(T)
     nan = {
         branch: torch.where(mask.view(-1, 1, 1, 1), getattr(terms, branch), torch.nan)
         for branch, mask in masks.items()
@@ -123,11 +147,11 @@ def test_unet_rows_per_sample(t_min: int, t_max: int, most: float) -> None:
     prior = gaussian_prior(size=1)
     text = Text(*(row.expand(len(t), -1, -1) for row in prior.embed(["a lion", "", "blurry"])))
     latents = torch.zeros(len(t), 3, 1, 1)
-    rows = score_terms(prior, latents, latents, t, text, NFSD().needs(t)).unet_rows
+    rows = score_terms(prior, Question(latents, latents, t, text), NFSD().needs(t)).unet_rows
     assert rows == 2 * len(t) + t_max - 199
     assert rows / len(t) <= most
     for loss in (SDS(), SJC(), CSD()):
-        assert score_terms(prior, latents, latents, t, text, loss.needs(t)).unet_rows == 2 * len(t)
+        assert score_terms(prior, Question(latents, latents, t, text), loss.needs(t)).unet_rows == 2 * len(t)
 
 
 # --- expectations and fixed points under Gaussian priors ----------------------------------------------------
@@ -149,7 +173,8 @@ def expected_gradient(loss: DistillationLoss, z: torch.Tensor, t: torch.Tensor) 
             for prompt in ("a lion", "", "blurry")
         )
         spread = signed.expand_as(noised)
-        total += loss(ScoreTerms(t, alpha, sigma, spread, cond, uncond, negative, unet_rows=0)).mean(0) / 2
+        terms = ScoreTerms(t, alpha, sigma, spread, cond, uncond, negative, uncond, unet_rows=0)
+        total += loss(terms).mean(0) / 2
     return total
 
 
@@ -235,7 +260,7 @@ def test_from_prompt_to_the_gradient_of_an_image() -> None:
     noise = normals(1, 3, 4, 4)
     bank = PromptBank(prior, "a red lion", PromptConfig())
     text, t, loss = bank(torch.zeros(2), torch.zeros(2)), torch.tensor([300, 300]), SDS(7.5)
-    terms = score_terms(prior, latents, torch.cat([noise, -noise]), t, text, loss.needs(t))
+    terms = score_terms(prior, Question(latents, torch.cat([noise, -noise]), t, text), loss.needs(t))
     surrogate(latents, loss(terms)).backward()
 
     cond, uncond = prior.embed(["a red lion, front view", ""]).view(2, 3, 4, 4)

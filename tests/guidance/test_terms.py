@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from src.guidance.gaussian import gaussian_prior
 from src.guidance.prompts import Text
-from src.guidance.terms import BRANCHES, perpendicular, score_terms
+from src.guidance.terms import BRANCHES, Question, perpendicular, score_terms
 from tests import oracles
 
 DOUBLE = torch.float64
@@ -38,7 +38,7 @@ def test_branches_in_one_batch_equal_branch_by_branch(masks: list[list[bool]]) -
     if not torch.cat(list(needs.values())).any():
         return  # every loss reads something
     latents, noise = normals(5, 3, 5, 5), normals(5, 3, 5, 5, seed=1)
-    terms = score_terms(PRIOR, latents, noise, T, text(PRIOR), needs)
+    terms = score_terms(PRIOR, Question(latents, noise, T, text(PRIOR)), needs)
     noised = terms.alpha * latents + terms.sigma * noise
     for branch, mask in needs.items():
         alone = PRIOR.predict_noise(noised, T, getattr(text(PRIOR), branch))
@@ -50,7 +50,7 @@ def test_branches_in_one_batch_equal_branch_by_branch(masks: list[list[bool]]) -
 def test_a_network_sees_no_difference_either(tiny_prior: Any) -> None:
     """Oracle: each row alone; float32 sums in another order agree to 1e-5 of the largest value."""
     latents, noise = normals(5, 4, 16, 16).float(), normals(5, 4, 16, 16, seed=1).float()
-    terms = score_terms(tiny_prior, latents, noise, T, text(tiny_prior), everything(T))
+    terms = score_terms(tiny_prior, Question(latents, noise, T, text(tiny_prior)), everything(T))
     for branch in BRANCHES:
         for i in range(5):
             noised = terms.alpha[i : i + 1] * latents[i : i + 1] + terms.sigma[i : i + 1] * noise[i : i + 1]
@@ -67,7 +67,7 @@ def test_one_call_with_exactly_the_needed_rows(monkeypatch: pytest.MonkeyPatch) 
     predict = PRIOR.predict_noise
     monkeypatch.setattr(PRIOR, "predict_noise", lambda *args: calls.append(len(args[0])) or predict(*args))
     needs = {**everything(T), "negative": T >= 200}
-    terms = score_terms(PRIOR, normals(5, 3, 5, 5), normals(5, 3, 5, 5), T, text(PRIOR), needs)
+    terms = score_terms(PRIOR, Question(normals(5, 3, 5, 5), normals(5, 3, 5, 5), T, text(PRIOR)), needs)
     assert calls == [13]
     assert terms.unet_rows == 13
 
@@ -75,14 +75,15 @@ def test_one_call_with_exactly_the_needed_rows(monkeypatch: pytest.MonkeyPatch) 
 def test_a_branch_that_is_not_named_is_nan_throughout() -> None:
     """Oracle: NaN, which no loss can overlook."""
     needs = {"cond": torch.ones(5, dtype=torch.bool)}
-    terms = score_terms(PRIOR, normals(5, 3, 5, 5), normals(5, 3, 5, 5), T, text(PRIOR), needs)
+    terms = score_terms(PRIOR, Question(normals(5, 3, 5, 5), normals(5, 3, 5, 5), T, text(PRIOR)), needs)
     assert terms.negative.isnan().all()
     assert terms.guided(7.5).isnan().all()
 
 
 def test_alpha_and_sigma_are_the_schedules() -> None:
     """Oracle: the definition in float64; [B, 1, 1, 1] even when B equals a side of the latents."""
-    terms = score_terms(PRIOR, normals(5, 3, 5, 5), normals(5, 3, 5, 5), T, text(PRIOR), everything(T))
+    asked = Question(normals(5, 3, 5, 5), normals(5, 3, 5, 5), T, text(PRIOR))
+    terms = score_terms(PRIOR, asked, everything(T))
     assert terms.alpha.shape == terms.sigma.shape == (5, 1, 1, 1)
     torch.testing.assert_close(terms.alpha.flatten() ** 2, oracles.alpha_bar(T), rtol=1e-12, atol=0)
     torch.testing.assert_close(
@@ -93,9 +94,8 @@ def test_alpha_and_sigma_are_the_schedules() -> None:
 def test_guided_is_the_prediction_of_the_guided_mean() -> None:
     """Oracle: eps is affine in the mean, so guided(s) is eps of mu_u + s (mu_c - mu_u)."""
     for scale in (0.0, 1.0, 7.5, 100.0):
-        terms = score_terms(
-            PRIOR, normals(5, 3, 5, 5), normals(5, 3, 5, 5, seed=1), T, text(PRIOR), everything(T)
-        )
+        asked = Question(normals(5, 3, 5, 5), normals(5, 3, 5, 5, seed=1), T, text(PRIOR))
+        terms = score_terms(PRIOR, asked, everything(T))
         cond, uncond = text(PRIOR)[:2]
         noised = terms.alpha * normals(5, 3, 5, 5) + terms.sigma * terms.noise
         expected = PRIOR.predict_noise(noised, T, uncond + scale * (cond - uncond))
@@ -121,10 +121,9 @@ def test_a_front_view_held_against_the_others_changes_cond_alone() -> None:
     latents, noise, plain = normals(5, 3, 5, 5), normals(5, 3, 5, 5, seed=1), text(PRIOR)
     weight = torch.tensor([0, 0.5, 1, 2, 3], dtype=DOUBLE)
     front = PRIOR.embed(["a lion, front view"]).expand(5, -1, -1)
-    without = score_terms(PRIOR, latents, noise, T, plain, everything(T))
-    held = score_terms(
-        PRIOR, latents, noise, T, plain._replace(front=front, front_weight=weight), everything(T)
-    )
+    without = score_terms(PRIOR, Question(latents, noise, T, plain), everything(T))
+    against = plain._replace(front=front, front_weight=weight)
+    held = score_terms(PRIOR, Question(latents, noise, T, against), everything(T))
     noised = without.alpha * latents + without.sigma * noise
     away = perpendicular(
         PRIOR.predict_noise(noised, T, front) - without.uncond, without.cond - without.uncond
@@ -138,9 +137,8 @@ def test_a_front_view_held_against_the_others_changes_cond_alone() -> None:
 def test_no_graph_leaves_the_prior(tiny_prior: Any) -> None:
     """Oracle: requires_grad; the image learns through the surrogate alone."""
     latents = normals(5, 4, 16, 16).float().requires_grad_()
-    terms = score_terms(
-        tiny_prior, latents, normals(5, 4, 16, 16).float(), T, text(tiny_prior), everything(T)
-    )
+    asked = Question(latents, normals(5, 4, 16, 16).float(), T, text(tiny_prior))
+    terms = score_terms(tiny_prior, asked, everything(T))
     for name in ("alpha", "sigma", "noise", "cond", "uncond", "negative"):
         assert not getattr(terms, name).requires_grad
     with pytest.raises(FrozenInstanceError):

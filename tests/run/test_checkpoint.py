@@ -41,12 +41,13 @@ def test_a_restored_run_continues_bit_for_bit(tmp_path: Path) -> None:
     model, optimizer = make()
     train(model, optimizer, 3)
     model.bits[1] = True
-    checkpoint.save(tmp_path, Checkpoint(checkpoint.gather({"m": model}, optimizer), {"step": 3}))
+    tensors = checkpoint.gather({"m": model}, {"optimizer": optimizer})
+    checkpoint.save(tmp_path, Checkpoint(tensors, {"step": 3}))
     twin, twin_optimizer = make(value=9.0)
     loaded = checkpoint.load_latest(tmp_path)
     assert loaded is not None
     assert loaded.facts == {"step": 3}
-    checkpoint.restore({"m": twin}, twin_optimizer, loaded.tensors)
+    checkpoint.restore({"m": twin}, {"optimizer": twin_optimizer}, loaded.tensors)
     train(model, optimizer, 4)
     train(twin, twin_optimizer, 4)
     assert torch.equal(model.weight, twin.weight)

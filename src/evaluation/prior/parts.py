@@ -18,7 +18,7 @@ from src.arguments import in_range, parse, timesteps
 from src.door import one_sentence
 from src.guidance.prior import Prior, PriorConfig, load_prior
 from src.guidance.prompts import NEGATIVE_PROMPT, Text
-from src.guidance.terms import score_terms
+from src.guidance.terms import Question, score_terms
 from src.run.checkpoint import write_atomically
 from src.streams import Streams
 from src.toybox.world.pairs import pairs
@@ -59,7 +59,7 @@ def parts(
     for draw in range(draws):
         noise = Streams(seed, draw)(f"prior-parts/noise{t}").normal(*latents.shape).to(latents)
         needs = dict.fromkeys(("cond", "uncond", "negative"), everywhere)
-        terms = score_terms(prior, latents, noise, times, text, needs)
+        terms = score_terms(prior, Question(latents, noise, times, text), needs)
         found["condition"] += (terms.cond - terms.uncond) / draws
         found["domain"] += (terms.uncond - terms.negative) / draws
         found["restoring"] += (terms.uncond - noise) / draws

@@ -84,7 +84,7 @@ class Fit:
         found = load_latest(folder)
         if found is not None:
             try:
-                restore(self._kept(), self.optimizer, found.tensors)
+                restore(self._kept(), {"optimizer": self.optimizer}, found.tensors)
             except RuntimeError as error:
                 raise UserError(
                     f"{folder} holds checkpoints of other networks: remove it or choose another folder="
@@ -149,7 +149,9 @@ class Fit:
             file.write(json.dumps({"step": self.step, "loss": loss}) + "\n")
 
     def _save(self) -> None:
-        save(self.folder, Checkpoint(gather(self._kept(), self.optimizer), {"step": self.step}))
+        save(
+            self.folder, Checkpoint(gather(self._kept(), {"optimizer": self.optimizer}), {"step": self.step})
+        )
         if self.publish is not None:
             self.publish(self.mean, self.step)
 
