@@ -21,6 +21,7 @@ from src.guidance.guide import Guide
 from src.guidance.losses import surrogate
 from src.guidance.terms import ScoreTerms
 from src.guidance.timesteps import sample_timesteps
+from src.run.ranks import Ranks
 from src.scene.cameras import Cameras
 from src.streams import Streams
 
@@ -34,6 +35,7 @@ class Run:
     optimizer: Optimizer
     guide: Guide
     source: Generator | None = None  # what an edit began from, as it was
+    ranks: Ranks = Ranks()  # the processes that share a step's views
 
     def modules(self) -> dict[str, nn.Module]:
         """What changes, by name; of the source its occupancy grid, which is refreshed along."""
@@ -91,6 +93,8 @@ def take_step(
     with part("backward"):
         (surrogate(seen.latents, grad) + seen.penalty).backward()
     with part("optimiser"):
+        parameters = [p for group in run.optimizer.param_groups for p in group["params"]]
+        run.ranks.sum_gradients(parameters, len(seen.latents) / cfg.batch_size)
         refuse_what_is_not_finite(step, run.optimizer, grad, seen.penalty)
         run.optimizer.step()
         run.optimizer.zero_grad(set_to_none=True)

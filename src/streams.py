@@ -94,6 +94,12 @@ class Streams:
             self._streams[name] = Stream(self._seed, self._step, name, self._first_view, torch.device("cpu"))
         return self._streams[name]
 
+    def shared(self, name: str) -> Stream:
+        """Return the stream of this name as view 0 has it: the same numbers whatever the share."""
+        if name not in self._streams:
+            self._streams[name] = Stream(self._seed, self._step, name, 0, self._device)
+        return self._streams[name]
+
     def again(self) -> "Streams":
         """Return the same streams from their beginning, for whoever shall see the same numbers."""
         return Streams(self._seed, self._step, self._first_view, self._device)

@@ -6,8 +6,10 @@ the run would cost.
 """
 
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -30,6 +32,8 @@ from src.run import accelerators, checkpoint, machine
 from src.run import folder as run_folder
 from src.run.checkpoint import Checkpoint
 from src.run.log import Log, Seconds
+from src.run.ranks import Ranks, join
+from src.scene.cameras import Cameras, sample_cameras
 from src.step import Step, take_step
 from src.streams import Streams
 
@@ -45,12 +49,15 @@ def train(cfg: RunConfig) -> float:
         print(describe_plan(plan(cfg)), flush=True)
         return 0.0
     check_source(cfg)
-    folder = run_folder.open_folder(cfg)
-    with run_folder.alone_in(folder):
-        return distil(cfg, folder)
+    with join(cfg) as ranks, ExitStack() as stack:
+        folder = run_folder.open_folder(cfg)
+        if ranks.first:
+            stack.enter_context(run_folder.alone_in(folder))
+        ranks.wait()
+        return distil(cfg, folder, ranks)
 
 
-def distil(cfg: RunConfig, folder: Path) -> float:
+def distil(cfg: RunConfig, folder: Path, ranks: Ranks) -> float:
     """All of `train` but the pricing, in a folder that nobody else writes to."""
     # The run: continued if its folder holds one.
     device = machine.choose_device(cfg)
@@ -71,6 +78,9 @@ def distil(cfg: RunConfig, folder: Path) -> float:
     seconds = Seconds(device, facts["seconds"])
     print(f"{folder}: {f'continuing at step {first_step}' if saved else 'starting'} on {device}", flush=True)
 
+    views = ranks.views(cfg.batch_size)
+    mine = replace(cfg, batch_size=len(views))
+
     # The prior, and the prompt seen from every side; what is edited, and what is optimised.
     prior = load_named_prior(cfg, device)
     threads = named or choose_threads(cfg, prior)
@@ -79,11 +89,16 @@ def distil(cfg: RunConfig, folder: Path) -> float:
     prior.release_text_encoder()
     report_on_prompt(cfg, guide)
     if device.type == "cuda":  # a processor's memory cannot run out in a way that one could catch
-        print(describe(preflight(cfg, guide, device, first_step, source)), flush=True)
+        print(describe(preflight(mine, guide, device, first_step, source)), flush=True)
     run = assemble(cfg, guide, device, source)
+    run.ranks = ranks
     run_folder.check_space(folder, run.modules(), cfg.logging.checkpoints_kept)
     if saved:
         checkpoint.restore(run.modules(), run.optimizers(), saved.tensors)
+
+    if not ranks.first:  # what it writes is the first's as well, and nobody reads it
+        scratch = TemporaryDirectory()
+        folder = Path(scratch.name)
 
     # Nothing can go wrong any more that could have been known; only now is anything on disk replaced.
     run_folder.begin(cfg, folder)
@@ -107,21 +122,21 @@ def distil(cfg: RunConfig, folder: Path) -> float:
         log.picture(step, row)
 
     with closing(log), machine.interruptible() as received:
-        step = first_step
-        while step < cfg.steps and not received:
+        step, stopping = first_step, len(received)
+        while step < cfg.steps and not stopping:
             if step % cfg.logging.preview_every == 0:
                 show(step)
 
-            draw = Streams(cfg.seed, step, device=device)
-            done = take_step(run, step, draw, seconds)
+            draw = Streams(cfg.seed, step, views.start, device)
+            done = take_step(run, step, draw, seconds, camera=ranks_camera(cfg, ranks, step, draw))
 
-            unet_rows += done.terms.unet_rows + (
-                len(done.t) if done.learnt else 0
-            )  # the critic trains on one
+            rows = done.terms.unet_rows + (len(done.t) if done.learnt else 0)  # the critic trains on one
             numbers = {"t": float(done.t.double().mean())} | found_by(cfg, done)
             opacity = numbers["opacity"]
             log.step(step, cfg.schedule.at(step), numbers, draw.digest())
             step += 1
+            stopping, rows = ranks.total(len(received), rows)
+            unet_rows += rows
             if step % cfg.logging.checkpoint_every == 0 and step < cfg.steps:
                 save(step)
 
@@ -130,6 +145,10 @@ def distil(cfg: RunConfig, folder: Path) -> float:
             save(step)
         show(step)
         log.close()  # the bar ends here, before anything else is printed
+        sha256 = checkpoint.parameters_sha256(run.generator.modules())
+        ranks.check_alike(sha256)
+        if not ranks.first:
+            return opacity
         picture, *_ = run.generator.export(folder)
         manifest |= {
             "finished": step >= cfg.steps,
@@ -138,13 +157,24 @@ def distil(cfg: RunConfig, folder: Path) -> float:
             "seconds": seconds.by_part(),
             "peak_rss_bytes": max(machine.peak_rss_bytes(), manifest["peak_rss_bytes"]),
             "unet_passes_per_sample": unet_rows / (step * cfg.batch_size) if step else 0.0,
-            "parameters_sha256": checkpoint.parameters_sha256(run.generator.modules()),
+            "processes": ranks.world,
+            "parameters_sha256": sha256,
         }
         run_folder.write_manifest(folder, manifest)
         print(f"step {step} of {cfg.steps}: {picture}", flush=True)
     if received:
         raise SystemExit(128 + received[0])
     return opacity
+
+
+def ranks_camera(cfg: RunConfig, ranks: Ranks, step: int, draw: Streams) -> Cameras | None:
+    """The cameras of this process's views; None where it has them all and the step may draw them."""
+    if ranks.world == 1:
+        return None
+    views, resolution = ranks.views(cfg.batch_size), cfg.schedule.at(step).resolution
+    return sample_cameras(
+        cfg.camera, len(views), resolution, draw.here("camera"), cfg.batch_size, views.start
+    )
 
 
 def load_named_prior(cfg: RunConfig, device: torch.device) -> Prior:

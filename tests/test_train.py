@@ -80,6 +80,7 @@ def test_the_folder_holds_what_was_promised(undisturbed: RunConfig) -> None:
             "previews.png",
         ),
         *("turntable.mp4", "turntable.webp", "sheet.png"),
+        ".lock",
     }
     told = manifest(undisturbed)
     assert told["prior"] == {}  # it is computed

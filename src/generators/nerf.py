@@ -29,7 +29,7 @@ class NeRF:
     ) -> Seen:
         cfg, (field, background, occupancy) = self.cfg, self.model
         with part("render"):
-            occupancy.update(field, draw("occupancy"), step)
+            occupancy.update(field, draw.shared("occupancy"), step)
             if camera is None:
                 camera = sample_cameras(cfg.camera, cfg.batch_size, stage.resolution, draw.here("camera"))
             view = render(field, background, occupancy, camera, cfg.render, draw)

@@ -1,7 +1,6 @@
 """The machine under a run: threads and flags that numbers depend on, and signals that must not lose work."""
 
 import os
-import resource
 import signal
 import sys
 import threading
@@ -9,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import psutil
 import torch
 
 from src.config import RunConfig
@@ -41,6 +41,8 @@ def set_up(cfg: RunConfig, device: torch.device, before: Mapping[str, Any]) -> i
     # Adam's moments of table rows that are no longer touched fade into denormals, which processors are slow
     # at.
     torch.set_flush_denormal(True)
+    if device.index is not None:
+        torch.cuda.set_device(device)  # kernels of others' making go to the current device
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False
@@ -58,6 +60,11 @@ def cores() -> int:
 
 def peak_rss_bytes() -> int:
     """Return the most memory that this process ever held."""
+    memory = psutil.Process().memory_info()
+    if hasattr(memory, "peak_wset"):  # Windows
+        return int(memory.peak_wset)
+    import resource  # everywhere else
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
