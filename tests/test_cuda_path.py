@@ -5,26 +5,17 @@ The device pretends (tests/pretend_cuda.py); what a kernel computes is a process
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
 
-from src.assemble import make_guide
-from src.config import RunConfig
 from src.door import settings
-from src.generators.nerf import NeRF
-from src.guidance.prior import Prior, load_prior
-from src.model import make_optimizer, stand_in
 from src.scene import device_march
-from src.step import Run, take_step
-from src.streams import Stream, Streams
 from src.train import train
 from tests.pretend_cuda import Counts, pretend_cuda
+from tests.pretend_step import counted
 from tests.runs import tiny
-
-APART = "the prior's networks"
 
 
 @pytest.fixture
@@ -58,54 +49,6 @@ def test_a_whole_run_mixes_no_devices(
     train(longer)
     assert manifest(tmp_path)["resumed_from_steps"] == [4]
     assert manifest(tmp_path)["finished"]
-
-
-class Apart:
-    """Charges what the prior's networks do, forward and backward, to a part of its own."""
-
-    def __init__(self, prior: Prior, counts: Counts, patch: pytest.MonkeyPatch) -> None:
-        self.counts = counts
-        encode, predict = prior.encode, prior.predict_noise
-
-        def encode_apart(image: torch.Tensor, stream: Stream) -> torch.Tensor:
-            image.register_hook(lambda _: counts.charge("render, backward"))
-            with self.charged(APART):
-                return encode(image, stream)
-
-        def predict_apart(*asked: torch.Tensor) -> torch.Tensor:
-            with self.charged(APART):
-                return predict(*asked)
-
-        patch.setattr(prior, "encode", encode_apart)
-        patch.setattr(prior, "predict_noise", predict_apart)
-
-    @contextmanager
-    def charged(self, part: str) -> Iterator[None]:
-        before = self.counts.part
-        self.counts.charge(part)
-        yield
-        self.counts.charge(before)
-
-    @contextmanager
-    def __call__(self, part: str) -> Iterator[None]:
-        # Backward begins in the encoder, and the hook on the image says when it is through.
-        self.counts.charge(APART if part == "backward" else part)
-        yield
-        self.counts.charge(None)
-
-
-def counted(cfg: RunConfig, step: int, counts: Counts, patch: pytest.MonkeyPatch) -> tuple[int, int]:
-    """Waits and launches of one step with a stand-in scene, the prior's networks apart."""
-    device = torch.device("cuda")
-    prior = load_prior(cfg.prior, device)
-    guide = make_guide(cfg, prior)
-    generator = NeRF(cfg, stand_in(cfg, device, step), prior)
-    run = Run(cfg, generator, make_optimizer(cfg, generator.groups()), guide)
-    part = Apart(prior, counts, patch)
-    take_step(run, step, Streams(cfg.seed, step, device=device), part)  # brings constants to the device
-    counts.clear()
-    take_step(run, step + 1, Streams(cfg.seed, step + 1, device=device), part)
-    return counts.totals(APART)
 
 
 # What the paper's sizes come to at a sixteenth of their rays: as many chunks, blocks of rays and pieces.
