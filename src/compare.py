@@ -16,7 +16,7 @@ from src.errors import UserError
 from src.evaluation.directions import DRAWS, KEPT, ask_all, by_fifth, half_formed, of_means, picture
 from src.evaluation.paper.figure import Figure, markdown
 from src.evaluation.suite.suite import methods
-from src.guidance.prior import announce, load_prior
+from src.guidance.load import announce, load_prior
 from src.guidance.prompts import Text
 
 

@@ -17,7 +17,8 @@ from src.errors import UserError
 from src.evaluation.paper import condition, domain, guidance_ladder, in_2d, nerfs, residual
 from src.evaluation.paper.figure import Figure
 from src.evaluation.paper.shown import photographs, samples
-from src.guidance.prior import Prior, announce, load_prior
+from src.guidance.load import announce, load_prior
+from src.guidance.prior import Prior
 from src.train import train
 
 PRIORS = ("toybox", "sd21")

@@ -14,7 +14,8 @@ from hydra import compose, initialize_config_dir
 from src import command_line
 from src.door import CONF, from_hydra, one_sentence, register
 from src.errors import UserError
-from src.guidance.prior import Precision, PriorConfig, announce, load_prior
+from src.guidance.load import announce, load_prior
+from src.guidance.prior import Precision, PriorConfig
 
 
 def prefetch(cfg: PriorConfig) -> None:

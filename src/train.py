@@ -24,8 +24,9 @@ from src.errors import UserError
 from src.export.video import check_exports, save_preview
 from src.generators.source import check_source, load_source
 from src.guidance.guide import Guide
+from src.guidance.load import announce, load_prior, provenance_of
 from src.guidance.losses import NFSD, component_norms
-from src.guidance.prior import Prior, announce, load_prior, provenance_of
+from src.guidance.prior import Prior
 from src.guidance.prompts import NEGATIVE_PROMPT, unknown_words
 from src.model import CHECKPOINTS
 from src.run import accelerators, checkpoint, machine

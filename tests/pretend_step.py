@@ -16,7 +16,8 @@ from src.assemble import make_guide
 from src.config import RunConfig
 from src.door import settings
 from src.generators.nerf import NeRF
-from src.guidance.prior import Prior, load_prior
+from src.guidance.load import load_prior
+from src.guidance.prior import Prior
 from src.model import make_optimizer, stand_in
 from src.scene import hash_grid
 from src.step import Run, take_step

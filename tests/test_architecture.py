@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,13 @@ def test_shapes_are_checked_at_run_time() -> None:
     """Oracle: deferred annotations would turn jaxtyping's checks off in silence."""
     deferred = [name_of(path) for path in FILES if "from __future__ import annotations" in path.read_text()]
     assert not deferred
+
+
+def test_no_file_imports_itself_by_way_of_others() -> None:
+    """Oracle: a topological order of all files exists; imports within functions count."""
+    modules = {"src." + name_of(path).removesuffix(".py").replace("/", "."): path for path in FILES}
+    graph = {
+        name: {found for found in imports(ast.parse(path.read_text())) if found in modules} - {name}
+        for name, path in modules.items()
+    }
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle

@@ -9,7 +9,7 @@ import torch
 
 from src.assemble import assemble, make_guide
 from src.errors import UserError
-from src.guidance.prior import load_prior
+from src.guidance.load import load_prior
 from src.run.checkpoint import parameters_sha256
 from src.step import Run, take_step
 from src.streams import Streams

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from src.guidance import prior
+from src.guidance import load
 from src.prefetch import main
 from tests.pretend_hub import COMMIT, OFFICIAL, PretendHub, closed_port, point_client_at, write_settings
 
@@ -23,7 +23,7 @@ def test_the_whole_way(
     hub: PretendHub, base_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Oracle: the second mirror's files, cached; name, commit, kind, licence, place and sizes are told."""
-    prior._print_licence.cache_clear()
+    load._print_licence.cache_clear()
     hub.models = {OFFICIAL[1]: base_folder}
     assert main(["prior=sd21", "prompt=a copied, (command)"]) == 0
     said = capsys.readouterr().out.splitlines()

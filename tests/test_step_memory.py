@@ -9,7 +9,7 @@ import torch
 from src.assemble import assemble, make_guide
 from src.cost.counters import LiveBytes
 from src.cost.plan import PIXEL_BYTES
-from src.guidance.prior import load_prior
+from src.guidance.load import load_prior
 from src.scene import march
 from src.step import most_rows, rows_at, take_step
 from src.streams import Streams

@@ -21,7 +21,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from src.config import RunConfig
 from src.cost import threads
 from src.errors import UserError
-from src.guidance.prior import load_prior
+from src.guidance.load import load_prior
 from src.guidance.prompts import PromptBank
 from src.run import machine
 from src.run.log import Log

@@ -5,7 +5,7 @@ from contextlib import nullcontext
 
 from src import door
 from src.assemble import assemble, make_guide
-from src.guidance.prior import load_prior
+from src.guidance.load import load_prior
 from src.step import take_step
 from src.streams import Streams
 

@@ -29,7 +29,8 @@ from src.errors import UserError
 from src.generators.nerf import NeRF
 from src.guidance import replica
 from src.guidance.guide import Guide
-from src.guidance.prior import Prior, load_prior
+from src.guidance.load import load_prior
+from src.guidance.prior import Prior
 from src.guidance.prompts import PromptBank
 from src.model import make_optimizer, stand_in
 from src.step import Run, rows_at, take_step

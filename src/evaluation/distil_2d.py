@@ -22,8 +22,9 @@ from src.door import CONF, one_sentence, settings
 from src.evaluation.distilled import distil
 from src.evaluation.looks import floor, spectrum_distance
 from src.evaluation.suite.suite import Method, methods
+from src.guidance.load import load_prior
 from src.guidance.losses import NFSD
-from src.guidance.prior import Prior, load_prior
+from src.guidance.prior import Prior
 from src.guidance.sampling import ddim
 from src.run.checkpoint import write_atomically
 from src.streams import Streams

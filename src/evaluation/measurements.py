@@ -26,7 +26,8 @@ from src.evaluation.suite.figures import rows_of
 from src.evaluation.suite.sheets import portrait, thumbnails
 from src.evaluation.verdict import error_beside, of_views
 from src.evaluation.views import Views, of_run
-from src.guidance.prior import Prior, load_prior
+from src.guidance.load import load_prior
+from src.guidance.prior import Prior
 from src.model import Model, load_run
 from src.run.checkpoint import write_atomically
 from src.run.folder import read_manifest, say_what_changed

@@ -62,9 +62,9 @@ class Critic(nn.Module):
     def predict(
         self, noised: Float[Tensor, "N C h w"], t: Int[Tensor, "N"], pose: Float[Tensor, "N 16"]
     ) -> Float[Tensor, "N C h w"]:
-        """Predict the noise, with graph to the critic's parameters."""
-        with self._on(pose):
-            return self._prior[0].predict_with_graph(noised, t, self._text.expand(len(t), -1, -1))
+        """Predict the noise, without graph."""
+        with torch.no_grad(), self._on(pose):
+            return self._answer(noised, t)
 
     def learn(
         self, latents: Float[Tensor, "B C h w"], pose: Float[Tensor, "B 16"], draw: Streams
@@ -79,12 +79,16 @@ class Critic(nn.Module):
         told = draw("critic/pose").uniform(batch, 1).to(latents.device) >= self._cfg.pose_dropout
         alpha_bar = prior.alphas_cumprod[t].view(-1, 1, 1, 1)
         noised = alpha_bar.sqrt().to(latents) * latents.detach() + (1 - alpha_bar).sqrt().to(latents) * noise
-        error = (self.predict(noised, t, pose * told) - noise).square()
-        # Summed within a sample: Adam sees no scale, and the mean's gradients would vanish in half precision.
-        (error.sum() / batch).backward()
+        with self._on(pose * told):  # until backward is through: off, peft's layers take no gradients
+            error = (self._answer(noised, t) - noise).square()
+            # Summed within a sample: Adam sees no scale, and a mean's gradients vanish in half precision.
+            (error.sum() / batch).backward()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return error.detach().mean()
+
+    def _answer(self, noised: Float[Tensor, "N C h w"], t: Int[Tensor, "N"]) -> Float[Tensor, "N C h w"]:
+        return self._prior[0].predict_with_graph(noised, t, self._text.expand(len(t), -1, -1))
 
     @contextmanager
     def _on(self, pose: Float[Tensor, "N 16"]) -> Iterator[None]:

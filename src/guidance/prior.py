@@ -8,7 +8,7 @@ back.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,17 +19,9 @@ from torch.utils.checkpoint import checkpoint
 
 from src.arguments import typed_path
 from src.errors import UserError
-from src.guidance.loading import REMEDY, first_line, load_parts, missing_files
-from src.guidance.small_autoencoder import REMEDY as SMALL_REMEDY
-from src.guidance.small_autoencoder import load_small_autoencoder
-from src.guidance.source import BASE_NAME, Source, differences, hub_source, local_source
-from src.processor import multiplies_bfloat16_fast
+from src.guidance.loading import REMEDY, first_line
+from src.guidance.source import Source
 from src.streams import Stream
-
-LICENCE = (
-    f"{BASE_NAME}'s weights are under a licence of their own, CreativeML Open RAIL++-M: it restricts what "
-    "they, their derivatives and their output may be used for; by using them you accept it"
-)
 
 
 class Precision(StrEnum):
@@ -170,128 +162,9 @@ class Prior:
         return alpha_bar.sqrt().to(output) * output + (1 - alpha_bar).sqrt().to(output) * noised
 
 
-def load_prior(cfg: PriorConfig, device: torch.device | str) -> Prior:
-    """Load the prior onto a device; a local folder never touches the network.
-
-    Raises UserError if it cannot be found, is incomplete or broken, or is no model of the kind we use.
-    """
-    device = torch.device(device)
-    if cfg.name == "gaussian":
-        from src.guidance.gaussian import gaussian_prior  # it is made of a Prior, so it cannot come first
-
-        prior = gaussian_prior(size=cfg.latent_size or 16, device=device)
-    else:
-        sources = sources_of(cfg)
-        prior = _load(sources["model"], sources.get("small_autoencoder"), cfg, device)
-    size = prior.latent_shape[-1]
-    if cfg.latent_size not in (None, size):
-        raise UserError(
-            f"prior.latent_size={cfg.latent_size}, but this model's latents are {size}x{size}: "
-            f"set prior.latent_size={size} and check that the timesteps suit it"
-        )
-    return prior
-
-
-def sources_of(cfg: PriorConfig) -> dict[str, Source]:
-    """Find a prior's files, fetched if need be: "model", and "small_autoencoder" where one is named.
-
-    Empty for a computed prior; raises UserError where they cannot be had.
-    """
-    if cfg.name == "gaussian":
-        return {}
-    small = {}
-    if cfg.small_autoencoder is not None:  # looked for first: a download takes long
-        small["small_autoencoder"] = local_source(
-            cfg.small_autoencoder, "prior.small_autoencoder", SMALL_REMEDY
-        )
-    model = local_source(cfg.path) if cfg.path is not None else hub_source(cfg.source, cfg.name == "sd21")
-    return {"model": model, **small}
-
-
-def provenance_of(cfg: PriorConfig) -> dict[str, Any]:
-    """`Prior.provenance` without loading anything; raises UserError as `sources_of` does."""
-    found = sources_of(cfg)
-    model = found.get("model")
-    if model is not None and (missing := missing_files(model.folder)):
-        raise UserError(f"prior.path={model.folder} lacks {', '.join(missing)}: {REMEDY}")
-    return {setting: source.provenance() for setting, source in found.items()}
-
-
-def announce(cfg: PriorConfig, prior: Prior) -> None:
-    """Print in one line what guides, and once a process under which licence; nothing of a computed prior."""
-    source = prior.sources.get("model")
-    if source is None:
-        return
-    revision = f" at revision {source.revision}" if source.revision else ""
-    predicts = "velocity" if prior.predicts_velocity else "epsilon"
-    latents = "x".join(map(str, prior.latent_shape))
-    pixels = f"{prior.image_size}x{prior.image_size}"
-    kind = ""
-    unlike = differences(source.folder) if cfg.name == "sd21" else []
-    if cfg.name == "sd21":
-        kind = f", as {BASE_NAME}"
-    if unlike:
-        kind = f"; not {BASE_NAME}, because {', '.join(unlike)}; its own licence applies"
-    print(
-        f"prior {source.name}{revision}: {predicts} prediction, {latents} latents of {pixels} images{kind}",
-        flush=True,
-    )
-    if source.passed_over:
-        print(f"passed over for it: {'; '.join(source.passed_over)}", flush=True)
-    if cfg.name == "sd21" and not unlike:
-        _print_licence()
-
-
-@cache
-def _print_licence() -> None:
-    print(LICENCE, flush=True)
-
-
-def _load(source: Source, small: Source | None, cfg: PriorConfig, device: torch.device) -> Prior:
-    dtype, sources = _dtype(cfg.precision, device), {"model": source}
-    try:
-        parts = load_parts(source.folder, dtype, device)
-    except UserError as error:
-        if source.revision is None:
-            raise
-        cached = source.folder.parents[1]
-        raise UserError(f"{error}, or delete {cached}, so that {source.name} is fetched anew") from error
-    if small is not None:
-        sources["small_autoencoder"] = small
-        parts = parts._replace(vae=load_small_autoencoder(small.folder, parts.vae.config, dtype, device))
-    # What a small autoencoder would keep for backward is small as well.
-    checkpoint_encoder = cfg.checkpoint_encoder and small is None
-    prior = Prior(*parts, sources=sources, checkpoint_encoder=checkpoint_encoder, latent_size=cfg.latent_size)
-    try_out(prior)
-    return prior
-
-
-def _dtype(precision: Precision, device: torch.device) -> torch.dtype:
-    if precision is not Precision.auto:
-        return getattr(torch, precision.name)
-    if device.type == "cuda":
-        return torch.float16
-    return torch.bfloat16 if multiplies_bfloat16_fast() else torch.float32
-
-
 def _first(module: Any) -> Tensor:
     """A module lives where, and computes in the precision in which, its first parameter is."""
     return next(module.parameters())
-
-
-def _side(said: Any, latent_size: int | None) -> int:
-    """The side of the latents from a UNet's sample_size: a number, a pair of equal ones, or nothing."""
-    sides = said if isinstance(said, list | tuple) else [said]
-    if set(sides) == {None} and latent_size is not None:
-        return latent_size
-    if len(set(sides)) == 1 and isinstance(sides[0], int) and sides[0] > 0:
-        return int(sides[0])
-    if set(sides) == {None}:
-        raise UserError(
-            "the prior's UNet says nothing of its size (sample_size is null): give prior.latent_size=N, the "
-            "side of the latents that it was trained with"
-        )
-    raise UserError(f"the prior's latents are no square (sample_size is {list(sides)}): {REMEDY}")
 
 
 def try_out(prior: Prior) -> None:
@@ -326,6 +199,21 @@ def try_out(prior: Prior) -> None:
                 f"the prior's {name} answers with numbers that are not finite: its files are damaged, or it "
                 f"needs prior.precision=float32; else {REMEDY}"
             )
+
+
+def _side(said: Any, latent_size: int | None) -> int:
+    """The side of the latents from a UNet's sample_size: a number, a pair of equal ones, or nothing."""
+    sides = said if isinstance(said, list | tuple) else [said]
+    if set(sides) == {None} and latent_size is not None:
+        return latent_size
+    if len(set(sides)) == 1 and isinstance(sides[0], int) and sides[0] > 0:
+        return int(sides[0])
+    if set(sides) == {None}:
+        raise UserError(
+            "the prior's UNet says nothing of its size (sample_size is null): give prior.latent_size=N, the "
+            "side of the latents that it was trained with"
+        )
+    raise UserError(f"the prior's latents are no square (sample_size is {list(sides)}): {REMEDY}")
 
 
 def _check_parts_agree(text_encoder: Any, vae: Any, unet: Any, scheduler: Any) -> None:

@@ -84,9 +84,8 @@ def score_terms(
 
     if critic is not None:
         own = rows.pop("critic")
-        with torch.no_grad():
-            assert asked.pose is not None
-            found["critic"][own] = critic.predict(noised[own], t[own], asked.pose[own])
+        assert asked.pose is not None
+        found["critic"][own] = critic.predict(noised[own], t[own], asked.pose[own])
     every_noised = noised
     if asked.source_latents is not None:
         every_noised = torch.cat([noised, alpha * asked.source_latents.detach() + sigma * noise])

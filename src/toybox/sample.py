@@ -17,7 +17,8 @@ from torch import Tensor
 
 from src.arguments import in_range, parse
 from src.errors import UserError
-from src.guidance.prior import PriorConfig, load_prior
+from src.guidance.load import load_prior
+from src.guidance.prior import PriorConfig
 from src.guidance.prompts import unknown_words
 from src.guidance.sampling import ddim
 from src.streams import Streams

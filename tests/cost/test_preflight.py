@@ -15,7 +15,8 @@ from src.errors import UserError
 from src.generators.nerf import NeRF
 from src.generators.source import Source
 from src.guidance.guide import Guide
-from src.guidance.prior import Prior, load_prior
+from src.guidance.load import load_prior
+from src.guidance.prior import Prior
 from src.step import Run, Step, take_step
 from src.train import train
 from tests.runs import tiny

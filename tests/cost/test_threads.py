@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from src.cost import threads
 from src.cost.threads import candidates, choose_threads, fewest, heaviest_calls, seconds_of
-from src.guidance.prior import load_prior
+from src.guidance.load import load_prior
 from src.run import machine
 from tests.runs import tiny
 

@@ -77,6 +77,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_prior(tiny_folder: Path):  # no annotation: src must not be imported before the import hook is set
     """The tiny model in float32."""
-    from src.guidance.prior import Precision, PriorConfig, load_prior
+    from src.guidance.load import load_prior
+    from src.guidance.prior import Precision, PriorConfig
 
     return load_prior(PriorConfig(path=str(tiny_folder), precision=Precision.float32), "cpu")

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from src.errors import UserError
+from src.guidance.load import load_prior
 from src.guidance.loading import missing_files, weight_files
-from src.guidance.prior import Precision, PriorConfig, load_prior
+from src.guidance.prior import Precision, PriorConfig
 from src.guidance.source import Source, local_source
 
 

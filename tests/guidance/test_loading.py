@@ -13,7 +13,8 @@ from safetensors.torch import load, save_file
 
 from src.errors import UserError
 from src.guidance import loading
-from src.guidance.prior import Precision, PriorConfig, load_prior
+from src.guidance.load import load_prior
+from src.guidance.prior import Precision, PriorConfig
 from tests import oracles
 
 T, TEXT_WIDTH = torch.tensor([500]), 32

@@ -11,10 +11,11 @@ import torch
 
 from src.bench import peak_live_bytes
 from src.errors import UserError
-from src.guidance import prior as prior_module
+from src.guidance import load as load_module
 from src.guidance.gaussian import GaussianUNet, MeanEncoder, WordTokenizer, gaussian_prior, scaled_linear
+from src.guidance.load import announce, load_prior
 from src.guidance.loading import load_parts
-from src.guidance.prior import Precision, Prior, PriorConfig, announce, load_prior
+from src.guidance.prior import Precision, Prior, PriorConfig
 from src.streams import Streams
 from tests import oracles
 
@@ -227,9 +228,9 @@ def test_auto_precision_follows_the_processor(monkeypatch: pytest.MonkeyPatch) -
         ({"avx2": True, "avx512_bf16": False}, torch.float32),
     ):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=capabilities: found)
-        assert prior_module._dtype(Precision.auto, CPU) == expected
-    assert prior_module._dtype(Precision.auto, torch.device("cuda")) == torch.float16
-    assert prior_module._dtype(Precision.float32, torch.device("cuda")) == torch.float32
+        assert load_module._dtype(Precision.auto, CPU) == expected
+    assert load_module._dtype(Precision.auto, torch.device("cuda")) == torch.float16
+    assert load_module._dtype(Precision.float32, torch.device("cuda")) == torch.float32
 
 
 def test_the_text_encoder_can_be_let_go(tiny_folder: Path) -> None:
@@ -317,7 +318,7 @@ def test_the_base_model_comes_with_its_licence_once(
     base_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Oracle: one line for what it is every time, and the licence's name the first time of a process."""
-    prior_module._print_licence.cache_clear()
+    load_module._print_licence.cache_clear()
     cfg = PriorConfig(name="sd21", path=str(base_folder))
     said, licence = announced(cfg, capsys)
     assert said == (
@@ -332,7 +333,7 @@ def test_any_other_model_of_a_folder_is_accepted_and_announced(
     base_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Oracle: 2.1's velocities and 96x96 latents are named; the base model's licence is not claimed."""
-    prior_module._print_licence.cache_clear()
+    load_module._print_licence.cache_clear()
     folder = Path(shutil.copytree(base_folder, tmp_path / "sd21-v"))
     change(folder, "unet/config.json", sample_size=96)
     change(folder, "scheduler/scheduler_config.json", prediction_type="v_prediction")

@@ -11,7 +11,8 @@ from safetensors import safe_open
 
 from src.errors import UserError
 from src.guidance import replica
-from src.guidance.prior import Precision, PriorConfig, load_prior
+from src.guidance.load import load_prior
+from src.guidance.prior import Precision, PriorConfig
 from src.streams import Streams
 
 PUBLISHED = {"text_encoder": 340_387_840, "vae": 83_653_863, "unet": 865_910_724}

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from src.errors import UserError
-from src.guidance.prior import Precision, PriorConfig, load_prior
+from src.guidance.load import load_prior
+from src.guidance.prior import Precision, PriorConfig
 from src.guidance.small_autoencoder import REMEDY
 from src.streams import Streams
 
@@ -143,7 +144,7 @@ def test_no_folder(tiny_folder: Path) -> None:
 
 def test_it_is_looked_for_before_anything_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
     """Oracle: nobody asks the hub."""
-    monkeypatch.setattr("src.guidance.prior.hub_source", lambda *_: pytest.fail("asked the hub"))
+    monkeypatch.setattr("src.guidance.load.hub_source", lambda *_: pytest.fail("asked the hub"))
     with pytest.raises(UserError, match=r"prior\.small_autoencoder=no/such is no folder"):
         load_prior(PriorConfig(name="sd21", small_autoencoder="no/such"), "cpu")
 

@@ -19,7 +19,8 @@ from tqdm import tqdm
 
 from src.arguments import in_range, parse
 from src.door import one_sentence
-from src.guidance.prior import Prior, PriorConfig, load_prior
+from src.guidance.load import load_prior
+from src.guidance.prior import Prior, PriorConfig
 from src.run.checkpoint import write_atomically
 from src.streams import Streams
 from src.toybox.world.captions import caption

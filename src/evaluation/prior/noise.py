@@ -20,7 +20,8 @@ from src.door import one_sentence
 from src.evaluation.judge.judge import BUNDLED, Judge, load_judge
 from src.evaluation.judge.wording import Saying
 from src.evaluation.prior.score import Answer, ask
-from src.guidance.prior import Prior, PriorConfig, load_prior
+from src.guidance.load import load_prior
+from src.guidance.prior import Prior, PriorConfig
 from src.guidance.sampling import denoised
 from src.run.checkpoint import write_atomically
 from src.streams import Streams

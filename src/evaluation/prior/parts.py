@@ -16,7 +16,8 @@ from tqdm import tqdm
 
 from src.arguments import in_range, parse, timesteps
 from src.door import one_sentence
-from src.guidance.prior import Prior, PriorConfig, load_prior
+from src.guidance.load import load_prior
+from src.guidance.prior import Prior, PriorConfig
 from src.guidance.prompts import NEGATIVE_PROMPT, Text
 from src.guidance.terms import Question, score_terms
 from src.run.checkpoint import write_atomically

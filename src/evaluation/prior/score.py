@@ -22,7 +22,8 @@ from src.evaluation.faces import Faces, of_samples, place_of
 from src.evaluation.judge.judge import BUNDLED, Judge, load_judge
 from src.evaluation.judge.wording import FRONT, VIEWS, Saying, question
 from src.evaluation.verdict import Rate, answers, chosen
-from src.guidance.prior import Prior, PriorConfig, load_prior
+from src.guidance.load import load_prior
+from src.guidance.prior import Prior, PriorConfig
 from src.guidance.sampling import ddim
 from src.run.checkpoint import write_atomically
 from src.streams import Streams

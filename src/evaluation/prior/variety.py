@@ -20,7 +20,8 @@ from src.evaluation.judge.judge import BUNDLED, Judge, load_judge
 from src.evaluation.judge.wording import Question, Saying
 from src.evaluation.prior.score import BATCH
 from src.evaluation.verdict import answers, chosen
-from src.guidance.prior import Prior, PriorConfig, load_prior
+from src.guidance.load import load_prior
+from src.guidance.prior import Prior, PriorConfig
 from src.guidance.sampling import ddim
 from src.run.checkpoint import write_atomically
 from src.streams import Streams

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from src.errors import UserError
-from src.guidance.prior import Precision, Prior, PriorConfig, load_prior
+from src.guidance.load import load_prior
+from src.guidance.prior import Precision, Prior, PriorConfig
 from src.guidance.prompts import NEGATIVE_PROMPT
 from src.streams import Streams
 from src.toybox.prior import networks
