@@ -1,12 +1,14 @@
-"""The toy world's own command lines: `name=value` arguments in, one checked dataclass of settings out."""
+"""Command lines without Hydra: `name=value` in, one checked dataclass of settings out; and what a path is."""
 
 import inspect
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from src.errors import UserError
 
 Settings = TypeVar("Settings")
+PATHS = ("run", "out", "sweep", "folder", "weights")  # wherever they occur, these settings name files
 
 
 def parse(kind: Callable[..., Settings], arguments: Sequence[str]) -> Settings:
@@ -21,11 +23,28 @@ def parse(kind: Callable[..., Settings], arguments: Sequence[str]) -> Settings:
         if not equals or name not in types:
             raise UserError(f"{argument}: no such setting; write name=value with one of {', '.join(types)}")
         try:
-            given[name] = types[name](value)
+            given[name] = typed_path(value, name) if name in PATHS and value else types[name](value)
         except ValueError:
             number = "a whole number" if types[name] is int else "a number"
             raise UserError(f"{name}={value} is no number: give {name}= {number}") from None
     return kind(**given)
+
+
+def typed_path(text: str, setting: str) -> str:
+    """A path as the user means it, everywhere: ~ is home, and neither a slash at its end nor ./ counts.
+
+    Shells leave ~ alone behind an equals sign.  Links and .. keep what they mean.  Raises UserError, which
+    names `setting`, where there is no such home or no such path can be.
+    """
+    try:
+        if "\0" in text:
+            raise ValueError("it holds a NUL")
+        path = Path(text).expanduser()
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f"{setting}={text!r} is no path ({error}): write it out") from error
+    if not text.strip():
+        raise UserError(f"{setting} is empty: name a file or folder, or leave {setting}= away")
+    return str(path)
 
 
 def in_range(settings: object, names: Sequence[str], low: int | float, high: int | float) -> None:

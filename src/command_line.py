@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
@@ -19,10 +20,11 @@ from hydra.errors import (
 )
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from src.arguments import typed_path
 from src.errors import UserError
 
 # Commas, brackets, quotes and equals signs in these are the user's own and no grammar of Hydra's.
-TEXTS = ("prompt", "prompts.negative", "out", "prior.path", "prior.small_autoencoder")
+TEXTS = ("prompt", "prompts.negative", "out", "prior.path", "prior.small_autoencoder", "video.path")
 KINDS = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
 LAUNCHERS = {name: f"hydra-{name}-launcher" for name in ("joblib", "submitit", "ray")}
 SEE_HELP = "--help lists every setting"
@@ -31,8 +33,9 @@ SEE_HELP = "--help lists every setting"
 def prepare(arguments: list[str], conf: Path) -> list[str]:
     """Return the arguments as Hydra wants them; raises UserError for flags and forms that it does not know.
 
-    Texts are quoted, `prompts=NAME` becomes a sweep over conf/prompts/NAME.yaml, `sweep=NAME` one in
-    outputs/NAME, and `preset=` is added where the user named none.
+    Texts are quoted, `prompts=NAME` becomes a sweep over conf/prompts/NAME.yaml or a file of the user's,
+    `sweep=NAME` one in outputs/NAME, `from=RUN` that run's settings before all others, and `preset=` is added
+    where the user named none.
     """
     overrides = _overrides(arguments)
     flags = [argument for argument in arguments if argument not in overrides]
@@ -44,8 +47,16 @@ def prepare(arguments: list[str], conf: Path) -> list[str]:
         if "=" not in override:
             raise UserError(f"{override}: settings are written name=value, and {SEE_HELP}")
     named = dict(override.split("=", 1) for override in overrides)
-    ours = ("prompts=", "sweep=")
-    overrides = [_quote_text(override) for override in overrides if not override.startswith(ours)]
+    ours = ("prompts=", "sweep=", "from=")
+    several = is_sweep(arguments)
+    overrides = [_quote_text(override, several) for override in overrides if not override.startswith(ours)]
+    if "from" in named:
+        from src.again import settings_of
+
+        repeated, gone = settings_of(named["from"], named, conf)
+        overrides = [*repeated, *overrides]
+        if gone:
+            print(f"from={named['from']}: there is no {', '.join(gone)} any more", file=sys.stderr)
     if "prompts" in named:
         if "prompt" in named:
             raise UserError("prompt= and prompts= are both given: keep one of them")
@@ -58,7 +69,7 @@ def prepare(arguments: list[str], conf: Path) -> list[str]:
             overrides.append(f"out={quoted(str(folder))}")
             flags.append("--multirun")
         overrides.append(f"hydra.sweep.dir={quoted(str(folder))}")  # what launchers and Hydra leave behind
-    if "preset" not in named:
+    if "preset" not in named and "from" not in named:
         overrides.append(f"preset={choose_preset(named.get('device'))}")
     return [*overrides, *flags]
 
@@ -72,7 +83,7 @@ def sweep_folder(arguments: list[str]) -> Path | None:
     name, out = named.get("sweep"), named.get("out")
     if name is None:
         several = "prompts" in named or is_sweep(arguments)
-        return Path(out) if out and out.strip() and several else None
+        return Path(typed_path(out, "out")) if out and out.strip() and several else None
     if out is not None:
         raise UserError("sweep= and out= are both given: sweep=NAME means out=outputs/NAME, keep one of them")
     if not re.fullmatch(r"\w[\w.-]*", name):
@@ -100,6 +111,8 @@ def why_preset(arguments: list[str]) -> str:
     """Say why a run has the preset it has."""
     if any(argument.startswith("preset=") for argument in arguments):
         return "as given"
+    if again := [argument for argument in arguments if argument.startswith("from=")]:
+        return f"that of {again[-1].removeprefix('from=')}"
     if "device=cpu" in arguments:
         return "device=cpu, so the bundled prior guides at a laptop's size"
     if torch.cuda.is_available():
@@ -176,17 +189,37 @@ def nearest(name: str, keys: Iterable[str]) -> list[str]:
     return sorted(alike, key=likeness, reverse=True)[:3]
 
 
-def _quote_text(override: str) -> str:
+def _quote_text(override: str, several: bool) -> str:
     name, value = override.split("=", 1)
-    return f"{name}={quoted(value)}" if name in TEXTS else override
+    if name == "prompt" and re.fullmatch(r"""("[^"]*"|'[^']*')(\s*,\s*("[^"]*"|'[^']*'))+""", value):
+        each = [text[1:-1] for text in re.findall(r"""\"[^"]*"|'[^']*'""", value)]
+        if not several:
+            raise UserError(
+                f"prompt={value} is {len(each)} prompts: add --multirun to run them all, or keep one"
+            )
+        return "prompt=" + ",".join(map(quoted, each))
+    pair = name == "video.size" and re.fullmatch(r"\d+, *\d+", value)  # one size, not two values
+    return f"{name}={quoted(value)}" if name in TEXTS or pair else override
 
 
 def prompt_list(setting: str, name: str, conf: Path) -> list[str]:
-    """Read conf/prompts/NAME.yaml, which `setting` names; raises UserError if it is no list of texts."""
+    """Read conf/prompts/NAME.yaml or the file at a path, which `setting` names: a list of texts.
+
+    Raises UserError if it is none.
+    """
     lists = {path.stem: path for path in sorted((conf / "prompts").glob("*.yaml"))}
+    if name.endswith((".yaml", ".yml")):
+        lists[name] = Path(typed_path(name, setting))
     if name not in lists:
-        raise UserError(f"{setting}={name} does not exist: choose {setting}= one of {', '.join(lists)}")
-    prompts = yaml.safe_load(lists[name].read_text(encoding="utf-8"))
+        raise UserError(
+            f"{setting}={name} does not exist: choose {setting}= one of {', '.join(lists)}, or a FILE.yaml"
+        )
+    try:
+        prompts = yaml.safe_load(lists[name].read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(
+            f"{setting}={name} cannot be read ({_one_line(error)}): name a list of texts"
+        ) from error
     if not (isinstance(prompts, list) and prompts and all(isinstance(prompt, str) for prompt in prompts)):
         raise UserError(f"{setting}={name}: {lists[name]} must be a list of texts, each in quotes")
     return prompts

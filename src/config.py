@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from omegaconf import MISSING
 
+from src.arguments import typed_path
 from src.errors import UserError
 from src.guidance.critic import CriticConfig
 from src.guidance.losses import CSD, DDS, NFSD, SDS, SJC, VSD, DistillationLoss
@@ -27,9 +28,11 @@ from src.run.log import LoggingConfig
 from src.scene.background import BackgroundConfig
 from src.scene.cameras import CameraConfig
 from src.scene.field import FieldConfig
+from src.scene.mesh_rendering import MeshConfig
 from src.scene.occupancy import OccupancyConfig
 from src.scene.regularizers import RegularizerConfig
 from src.scene.rendering import RenderConfig
+from src.scene.shading import ShadingConfig
 
 LOSSES: dict[str, type[DistillationLoss]] = {
     "nfsd": NFSD,
@@ -44,14 +47,18 @@ LOSSES: dict[str, type[DistillationLoss]] = {
 NOT_IDENTITY = ("steps", "threads", "device", "out", "fresh", "plan", "plan_tflops", "logging", "video")
 # A setting that came after the first runs counts only where it differs from its default: it renames none.
 LATER = {"later": True}
+PATHS = ("turntable", "sway")  # that a video's camera knows by name
 PANELS = ("rgb", "depth", "normal", "opacity")
-BACKGROUNDS = ("env", "white")  # the learnt environment map, or nothing
+BACKGROUNDS = ("env", "white", "transparent")  # the learnt environment map, a sheet of paper, or nothing
+WEBP_PIXELS = 16_383  # along a side, at most
 
 
 class GeneratorKind(StrEnum):
     """What is optimised: theta of x = g(theta)."""
 
     nerf = "nerf"  # a field, a background and what is seen of them from a camera
+    latent_nerf = "latent_nerf"  # a field and a background of latents, seen as the prior's own input
+    mesh = "mesh"  # triangles with a texture, begun from a NeRF's run
     latents = "latents"  # the latents themselves, one picture each, seen from nowhere
 
 
@@ -64,13 +71,14 @@ class OptimizerConfig:
     lr_color: float = 0.001
     lr_background: float = 0.001
     lr_latents: float = dataclasses.field(default=0.01, metadata=LATER)
+    lr_surface: float = dataclasses.field(default=0.01, metadata=LATER)  # cells a step
     beta1: float = 0.9
     beta2: float = 0.99
     eps: float = 1e-15
     weight_decay: float = 0.01
 
     def __post_init__(self) -> None:
-        rates = ("lr_encoding", "lr_density", "lr_color", "lr_background", "lr_latents")
+        rates = ("lr_encoding", "lr_density", "lr_color", "lr_background", "lr_latents", "lr_surface")
         for name in (*rates, "weight_decay"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise UserError(f"optimizer.{name}={getattr(self, name)} is out of range: choose 0 or more")
@@ -92,7 +100,7 @@ class VideoConfig:
     """
 
     views: int = 120
-    size: int = 512
+    size: int | str = 512  # pixels along a side, or W,H
     fps: int = 30
     elevation_degrees: float = 15.0
     distance: float = 1.5
@@ -109,9 +117,22 @@ class VideoConfig:
                 raise UserError(
                     f"video.{name}=[{','.join(given)}] is no choice: name each once, of {', '.join(known)}"
                 )
-        for name, low, high in (("views", 1, 10_000), ("size", 8, 4096), ("fps", 1, 240)):
+        for name, low, high in (("views", 1, 10_000), ("fps", 1, 240)):
             if not low <= getattr(self, name) <= high:
                 raise UserError(f"video.{name}={getattr(self, name)} is out of range: choose {low} to {high}")
+        if not all(8 <= side <= 4096 for side in self.width_height()):
+            raise UserError(
+                f"video.size={self.size} is out of range: choose 8 to 4096 pixels, or such a width and "
+                "height, as in 640,360"
+            )
+        width = self.width_height()[0]
+        if self.panels() * width > WEBP_PIXELS:
+            raise UserError(
+                f"video.size={self.size}: {self.panels()} pictures of {width} pixels side by side are more "
+                f"than the {WEBP_PIXELS} of a WebP: choose a smaller video.size or a shorter video.show"
+            )
+        if self.path not in PATHS:
+            self.path = typed_path(self.path, "video.path")
         if not -90 <= self.elevation_degrees <= 90:
             raise UserError(
                 f"video.elevation_degrees={self.elevation_degrees} is out of range: choose -90 to 90"
@@ -120,6 +141,15 @@ class VideoConfig:
             raise UserError(f"video.distance={self.distance} is out of range: choose more than 0")
         if not 0 < self.fov_degrees < 180:
             raise UserError(f"video.fov_degrees={self.fov_degrees} is out of range: choose 0 to below 180")
+
+    def width_height(self) -> tuple[int, int]:
+        """The size of one picture in pixels; 0 for what is no number."""
+        sides = [int(side) if side.isdecimal() else 0 for side in str(self.size).replace(" ", "").split(",")]
+        return (sides[0], sides[-1]) if len(sides) <= 2 else (0, 0)
+
+    def panels(self) -> int:
+        """How many pictures stand side by side."""
+        return len(self.show) + ("rgb" in self.show) * (len(self.background) - 1)
 
 
 @dataclass
@@ -141,10 +171,14 @@ class RunConfig:
     plan_tflops: float = 50.0  # TFLOP a second that the plan's hours assume; nobody has measured it
     loss: DistillationLoss = MISSING
     generator: GeneratorKind = dataclasses.field(default=GeneratorKind.nerf, metadata=LATER)
-    # What loss=dds edits: a finished run's folder or, with generator=latents, a picture.
+    # What loss=dds edits, or generator=mesh begins from: a finished run's folder or, for latents, a picture.
     source: str | None = dataclasses.field(default=None, metadata=LATER)
     source_prompt: str | None = dataclasses.field(default=None, metadata=LATER)
     critic: CriticConfig = dataclasses.field(default_factory=CriticConfig, metadata=LATER)
+    # generator=latent_nerf: from this step on it is seen, and encoded, in colours.
+    rgb_start_step: int = dataclasses.field(default=10**9, metadata=LATER)
+    shading: ShadingConfig = dataclasses.field(default_factory=ShadingConfig, metadata=LATER)
+    mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig, metadata=LATER)
     prior: PriorConfig = dataclasses.field(default_factory=PriorConfig)
     prompts: PromptConfig = dataclasses.field(default_factory=PromptConfig)
     schedule: ScheduleConfig = dataclasses.field(default_factory=ScheduleConfig)
@@ -164,7 +198,13 @@ class RunConfig:
             raise UserError('prompt is empty: write what you want to see, as in prompt="a ceramic lion"')
         if not _is_text(self.prompt):
             raise UserError(f"prompt={self.prompt!a} holds bytes that are not UTF-8 text: type it anew")
-        for name, low, high in (("seed", 0, 2**63), ("steps", 1, 10**9), ("batch_size", 1, 1024)):
+        counts = (
+            ("seed", 0, 2**63),
+            ("steps", 1, 10**9),
+            ("batch_size", 1, 1024),
+            ("rgb_start_step", 0, 10**9),
+        )
+        for name, low, high in counts:
             if not low <= getattr(self, name) <= high:
                 raise UserError(
                     f"{name}={getattr(self, name)} is out of range: choose a whole number from {low} up"
@@ -186,15 +226,29 @@ class RunConfig:
                 )
         _check_device(self.device)
         self._check_source()
-        if self.out is not None and not self.out.strip():
-            raise UserError("out is empty: name a folder, or leave out= away to use outputs/")
+        if self.generator is GeneratorKind.latents and self.prompts.perp_neg:
+            raise UserError(
+                f"prompts.perp_neg={self.prompts.perp_neg} tells views apart, and latents are seen from "
+                "nowhere: leave it out, or choose generator=nerf"
+            )
+        if self.out is not None:
+            if not self.out.strip():
+                raise UserError("out is empty: name a folder, or leave out= away to use outputs/")
+            self.out = typed_path(self.out, "out")
 
     def _check_source(self) -> None:
-        edits = self.loss_name == "dds"
+        edits, begins = self.loss_name == "dds", self.generator is GeneratorKind.mesh
+        if edits and begins:
+            raise UserError("loss=dds edits a NeRF or latents, and no mesh: choose another loss")
         if edits and not self.source:
             raise UserError("loss=dds edits what is there: name a finished run, as in source=outputs/NAME")
-        if self.source and not edits:
-            raise UserError(f"source={self.source} is what loss=dds edits: choose it, or leave source away")
+        if begins and not self.source:
+            raise UserError("generator=mesh begins from a finished run: name it, as in source=outputs/NAME")
+        if self.source and not (edits or begins):
+            raise UserError(
+                f"source={self.source} is what loss=dds edits and generator=mesh begins from: choose one, or "
+                "leave source away"
+            )
         if self.source_prompt is not None and not (self.source and self.source_prompt.strip()):
             raise UserError(
                 f'source_prompt="{self.source_prompt}" says what source shows: give both or neither'
@@ -246,6 +300,20 @@ def run_name(cfg: RunConfig) -> str:
     slug = words[:40].rstrip("-") or "prompt"
     digest = hashlib.sha256(json.dumps(identity(cfg), sort_keys=True).encode()).hexdigest()[:6]
     return f"{slug}-{cfg.loss_name}-s{cfg.loss.guidance_scale:g}-seed{cfg.seed}-{digest}"
+
+
+def setting_names(cfg: type, prefix: str = "") -> Iterator[str]:
+    """Every setting's full name, those of all losses included."""
+    for entry in dataclasses.fields(cfg):
+        if entry.type is DistillationLoss:
+            yield prefix + entry.name
+            for loss in LOSSES.values():
+                yield from setting_names(loss, f"{prefix}{entry.name}.")
+        elif dataclasses.is_dataclass(entry.type):
+            assert isinstance(entry.type, type)
+            yield from setting_names(entry.type, f"{prefix}{entry.name}.")
+        else:
+            yield prefix + entry.name
 
 
 def _check_device(device: str | None) -> None:

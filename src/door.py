@@ -4,13 +4,12 @@ Hydra composes conf/ into a DictConfig; here it becomes plain dataclasses, and b
 Hydra. Whatever the user got wrong leaves as one sentence on stderr and exit code 2.
 """
 
-import dataclasses
 import errno
 import math
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import wraps
 from pathlib import Path
@@ -23,12 +22,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from src import command_line
-from src.config import LOSSES, RunConfig, run_name
+from src.config import LOSSES, RunConfig, run_name, setting_names
 from src.errors import UserError
-from src.guidance.losses import DistillationLoss
 from src.sweeps import runs as sweep
 from src.sweeps.jobs import Failure, Failures, own_gpu
 from src.sweeps.table import write_table
+from src.talk import steady
 
 P = ParamSpec("P")
 CONF = Path(__file__).parent.parent / "conf"
@@ -49,6 +48,7 @@ def from_hydra(composed: DictConfig, sweep: bool = False) -> RunConfig:
     """
     cfg = OmegaConf.to_object(composed)
     assert isinstance(cfg, RunConfig)
+    cfg.schedule.for_run(cfg.steps)
     if cfg.out is None:
         cfg.out = str(Path("outputs") / run_name(cfg))
     elif sweep:
@@ -70,16 +70,17 @@ def one_sentence(command: Callable[P, int]) -> Callable[P, int]:
 
     @wraps(command)
     def ended(*arguments: P.args, **settings: P.kwargs) -> int:
-        try:
-            return command(*arguments, **settings)
-        except KeyboardInterrupt:
-            return 130
-        except Exception as error:
-            sentence = explain(error)
-            if sentence is None:
-                raise
-            print(sentence, file=sys.stderr)
-            return 2
+        with steady():
+            try:
+                return command(*arguments, **settings)
+            except KeyboardInterrupt:
+                return 130
+            except Exception as error:
+                sentence = explain(error)
+                if sentence is None:
+                    raise
+                print(sentence, file=sys.stderr)
+                return 2
 
     return ended
 
@@ -106,7 +107,7 @@ def door(task: Callable[[RunConfig], float], arguments: list[str]) -> int:
         try:
             cfg = from_hydra(composed, hydra_config.mode == RunMode.MULTIRUN)
             print(f"preset {cfg.preset}: {reason}", flush=True)
-            with own_gpu(cfg) if failures else nullcontext():
+            with steady(), own_gpu(cfg) if failures else nullcontext():
                 return task(cfg)
         except Exception as error:
             sentence = explain(error)
@@ -155,21 +156,12 @@ def explain(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return f"out: the disk is full ({error}): free some space, then give the same command again"
-    said = command_line.explain(error, list(_keys(RunConfig)))
+    if isinstance(error, OSError) and error.errno in {errno.EIO, errno.EROFS, errno.ESTALE}:
+        return (
+            f"out: the disk refuses ({error}); the last checkpoint is kept: look after the disk or choose "
+            "another out=FOLDER, then give the same command again"
+        )
+    said = command_line.explain(error, list(setting_names(RunConfig)))
     if said is None and isinstance(error, OSError) and error.filename is not None:
         return f"out: {error.filename} cannot be used ({error.strerror}): choose another out=FOLDER"
     return said
-
-
-def _keys(cfg: type, prefix: str = "") -> Iterator[str]:
-    """Every setting's full name, those of all losses included."""
-    for entry in dataclasses.fields(cfg):
-        if entry.type is DistillationLoss:
-            yield prefix + entry.name
-            for loss in LOSSES.values():
-                yield from _keys(loss, f"{prefix}{entry.name}.")
-        elif dataclasses.is_dataclass(entry.type):
-            assert isinstance(entry.type, type)
-            yield from _keys(entry.type, f"{prefix}{entry.name}.")
-        else:
-            yield prefix + entry.name

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from src.arguments import in_range, parse
+from src.arguments import in_range, parse, typed_path
 from src.door import one_sentence
 from src.errors import UserError
 from src.evaluation import measurements
@@ -76,7 +76,7 @@ def evaluate_runs(folders: list[Path], judge: str) -> int:
 
 def evaluate_suite(chosen: Suite, command: str) -> int:
     """Train and evaluate what is missing, then write the table and the sheets; 1 if a run failed."""
-    out = Path(chosen.out or f"outputs/{chosen.suite}")
+    out = Path(chosen.out or f"outputs/{Path(chosen.suite).stem}")
     cases = suite.cases(chosen.suite, chosen.preset, suite.methods(chosen.losses), chosen.seeds, out)
     judge = measurements.judge_named(chosen.judge).sha256
     untrained = [case for case in cases if not suite.is_trained(case)]
@@ -165,7 +165,7 @@ def main(arguments: list[str]) -> int:
     if wrong := [argument for argument in others if not argument.startswith("judge=")]:
         raise UserError(f"{wrong[0]} does not go with run=: leave it out")
     judges = [argument.removeprefix("judge=") for argument in others]
-    return evaluate_runs([Path(run) for run in runs], judges[-1] if judges else BUNDLED)
+    return evaluate_runs([Path(typed_path(run, "run")) for run in runs], judges[-1] if judges else BUNDLED)
 
 
 if __name__ == "__main__":

@@ -5,25 +5,25 @@ of that, and an optimiser takes a step.  Training, the pre-flight and the benchm
 `part` says whose time it is.
 """
 
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from src.config import RunConfig
-from src.errors import UserError
 from src.generator import Generator, Part, Seen
 from src.guidance.guide import Guide
 from src.guidance.losses import surrogate
-from src.guidance.terms import ScoreTerms
+from src.guidance.terms import SOURCE, ScoreTerms
 from src.guidance.timesteps import sample_timesteps
+from src.run.finite import check_finite
 from src.run.ranks import Ranks
 from src.scene.cameras import Cameras
-from src.streams import Streams
+from src.streams import Streams, upload
 
 
 @dataclass
@@ -95,30 +95,27 @@ def take_step(
     with part("optimiser"):
         parameters = [p for group in run.optimizer.param_groups for p in group["params"]]
         run.ranks.sum_gradients(parameters, len(seen.latents) / cfg.batch_size)
-        refuse_what_is_not_finite(step, run.optimizer, grad, seen.penalty)
+        back = get_total_norm([p.grad for p in parameters if p.grad is not None])
+        check_finite(
+            step, quantities(cfg, seen, t, terms, grad) | {"backward (the parameters' gradient)": back}
+        )
         run.optimizer.step()
         run.optimizer.zero_grad(set_to_none=True)
     seen = seen._replace(latents=seen.latents.detach(), penalty=seen.penalty.detach())
     return Step(seen, t, terms, grad, learnt)
 
 
-def refuse_what_is_not_finite(
-    step: int, optimizer: Optimizer, grad: Float[Tensor, "B C h w"], penalty: Float[Tensor, ""]
-) -> None:
-    """Raise UserError, naming what is not finite, if anything is; the host waits for the device once."""
-    gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    norms = {
-        "the latents' gradient": grad.norm(),
-        "the penalty": penalty.detach(),
-        "the parameters' gradient": torch.nn.utils.get_total_norm(gradients),
-    }
-    for name, norm in zip(norms, torch.stack(list(norms.values())).tolist(), strict=True):
-        if not math.isfinite(norm):
-            raise UserError(
-                f"step {step}: {name} is {norm}, and nothing has been changed by it; the last checkpoint is "
-                "kept: choose prior.precision=bfloat16 if it was float16 that overflowed, or lower "
-                "optimizer.lr_encoding and its neighbours or loss.guidance_scale, and start over"
-            )
+def quantities(
+    cfg: RunConfig, seen: Seen, t: Int[Tensor, "B"], terms: ScoreTerms, grad: Float[Tensor, "B C h w"]
+) -> dict[str, Tensor]:
+    """What a step made, in the order in which it made it; of predictions, the rows that were asked for."""
+    found = {} if seen.view is None else {"image": seen.view.image}
+    found["latents"] = seen.latents.detach()
+    for name, mask in cfg.loss.needs(t).items():
+        asked = terms.reference if name.startswith(SOURCE) else terms
+        rows = upload(mask.nonzero()[:, 0], grad.device)
+        found[f"prediction ({name})"] = getattr(asked, name.removeprefix(SOURCE)).index_select(0, rows)
+    return found | {"gradient": grad, "penalty": seen.penalty.detach()}
 
 
 def most_rows(cfg: RunConfig, t_min: int, t_max: int) -> Int[Tensor, ""]:

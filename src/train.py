@@ -15,26 +15,28 @@ from typing import Any
 import torch
 
 from src.assemble import assemble, make_guide
-from src.config import RunConfig, as_dict, identity
+from src.config import GeneratorKind, RunConfig, as_dict, identity
 from src.cost.plan import describe_plan, plan
 from src.cost.preflight import describe, preflight
 from src.cost.threads import choose_threads
 from src.door import door
 from src.errors import UserError
-from src.export.video import save_preview
+from src.export.video import check_exports, save_preview
 from src.generators.source import check_source, load_source
 from src.guidance.guide import Guide
 from src.guidance.losses import NFSD, component_norms
-from src.guidance.prior import Prior, announce, load_prior
-from src.guidance.prompts import unknown_words
+from src.guidance.prior import Prior, announce, load_prior, provenance_of
+from src.guidance.prompts import NEGATIVE_PROMPT, unknown_words
 from src.model import CHECKPOINTS
 from src.run import accelerators, checkpoint, machine
 from src.run import folder as run_folder
 from src.run.checkpoint import Checkpoint
-from src.run.log import Log, Seconds
+from src.run.finite import check_finite
+from src.run.log import METRICS, Log, Seconds
 from src.run.ranks import Ranks, join
+from src.run.seal import file_sha256
 from src.scene.cameras import Cameras, sample_cameras
-from src.step import Step, take_step
+from src.step import Run, Step, take_step
 from src.streams import Streams
 
 
@@ -61,18 +63,25 @@ def distil(cfg: RunConfig, folder: Path, ranks: Ranks) -> float:
     """All of `train` but the pricing, in a folder that nobody else writes to."""
     # The run: continued if its folder holds one.
     device = machine.choose_device(cfg)
-    saved = None if cfg.fresh else checkpoint.load_latest(folder / CHECKPOINTS)
+    check_exports(cfg.video)
+    saved = None if cfg.fresh else checkpoint.load_latest(folder / CHECKPOINTS, aside=True)
     facts: dict[str, Any] = saved.facts if saved else {"step": 0, "seconds": {}, "unet_rows": 0}
     first_step: int = facts["step"]
     manifest = run_folder.read_manifest(folder) if saved else {}
+    weights = manifest.get("prior", facts.get("prior", {}))  # of the prior so far
     if saved:
-        run_folder.check_same_run(cfg, facts["identity"])
+        moved = run_folder.check_same_run(cfg, facts["identity"])
+        run_folder.say_what_changed(folder)
         if manifest.get("finished") and first_step >= cfg.steps:
+            if moved:
+                run_folder.check_same_prior(cfg, provenance_of(cfg.prior), weights)
             print(
                 f"{folder}: finished at step {first_step}; steps=N goes on, fresh=true starts over",
                 flush=True,
             )
             return float(manifest["opacity"])
+    elif not cfg.fresh:
+        run_folder.check_nothing_lost(folder)
     named = machine.set_up(cfg, device, facts)
     cfg = accelerators.settle(cfg, device, facts)
     seconds = Seconds(device, facts["seconds"])
@@ -84,7 +93,9 @@ def distil(cfg: RunConfig, folder: Path, ranks: Ranks) -> float:
     # The prior, and the prompt seen from every side; what is edited, and what is optimised.
     prior = load_named_prior(cfg, device)
     threads = named or choose_threads(cfg, prior)
-    source = load_source(cfg, prior, device) if cfg.source else None
+    run_folder.check_same_prior(cfg, prior.provenance(), weights)
+    begun = saved and cfg.generator is GeneratorKind.mesh  # what it began from is in its checkpoint
+    source = load_source(cfg, prior, device) if cfg.source and not begun else None
     guide = make_guide(cfg, prior, source)
     prior.release_text_encoder()
     report_on_prompt(cfg, guide)
@@ -106,6 +117,8 @@ def distil(cfg: RunConfig, folder: Path, ranks: Ranks) -> float:
         cfg, device, threads, folder, manifest, first_step if saved else None, prior.provenance()
     )
     log = Log(folder, first_step, cfg.steps, cfg.logging.events_every)
+    if facts.get("metrics_sha256") not in (None, file_sha256(folder / METRICS)):
+        print(f"{folder / METRICS} is not what was written up to step {first_step}", file=sys.stderr)
     unet_rows: int = facts["unet_rows"]
     opacity: float = facts.get("opacity", 0.0)  # stays 0 where nothing is rendered
 
@@ -113,6 +126,7 @@ def distil(cfg: RunConfig, folder: Path, ranks: Ranks) -> float:
         log.flush()
         told = {"step": step, "opacity": opacity, "unet_rows": unet_rows, "seconds": seconds.by_part()}
         told |= {"threads": threads, "device": str(device), "config": as_dict(cfg), "identity": identity(cfg)}
+        told |= {"prior": prior.provenance(), "metrics_sha256": file_sha256(folder / METRICS)}
         whole = Checkpoint(checkpoint.gather(run.modules(), run.optimizers()), told)
         checkpoint.save(folder / CHECKPOINTS, whole, cfg.logging.checkpoints_kept)
 
@@ -130,7 +144,8 @@ def distil(cfg: RunConfig, folder: Path, ranks: Ranks) -> float:
             draw = Streams(cfg.seed, step, views.start, device)
             done = take_step(run, step, draw, seconds, camera=ranks_camera(cfg, ranks, step, draw))
 
-            rows = done.terms.unet_rows + (len(done.t) if done.learnt else 0)  # the critic trains on one
+            check_finite(step, parameters(run))
+            rows = done.terms.unet_rows + len(done.t) * bool(done.learnt)  # a critic learns from one
             numbers = {"t": float(done.t.double().mean())} | found_by(cfg, done)
             opacity = numbers["opacity"]
             log.step(step, cfg.schedule.at(step), numbers, draw.digest())
@@ -196,9 +211,21 @@ def report_on_prompt(cfg: RunConfig, guide: Guide) -> None:
         print(
             f"{setting} is longer than the prior's {prior.max_tokens} tokens; cut off: {lost!r}", flush=True
         )
+    branches = cfg.loss.needs(torch.arange(1000))
+    if cfg.prompts.negative != NEGATIVE_PROMPT and "negative" not in branches:
+        print(f"prompts.negative changes nothing: loss={cfg.loss_name} never reads it", flush=True)
     unknown = unknown_words(cfg.prompt, prior.known_words) if prior.known_words is not None else {}
     for word, near in unknown.items():
         print(f"the prior does not know {word!r}; the nearest words it knows: {', '.join(near)}", flush=True)
+
+
+def parameters(run: Run) -> dict[str, torch.Tensor]:
+    """What a step has changed, by name."""
+    return {
+        f"parameter {part}.{name}": parameter.detach()
+        for part, module in run.modules().items()
+        for name, parameter in module.named_parameters()
+    }
 
 
 def found_by(cfg: RunConfig, done: Step) -> dict[str, float]:

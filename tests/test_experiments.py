@@ -18,11 +18,15 @@ CONF = Path(__file__).parent.parent / "conf"
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 LABELLED = [CONF / "preset" / "paper.yaml", *sorted((CONF / "experiment").glob("*.yaml"))]
 
-# As the paper prints them: A.2, the caption of figure 9, and figures 10 and 11 in A.3.
+# As the paper prints them: captions of figures 2 and 9, A.1 to A.4, and below the pictures.
 PRINTED = {
+    "paper_fig2": "with the prompts “A photo of a horse in a meadow” and “A statue of Buddha”.",
+    "paper_fig3": "using DDIM sampling with the prompts “a pretty cat on a sand” and “a cow in a field”.",
     "paper_fig6": "“A huge Hedgehog”, “a soldier iron decor pen holder”, “a trunk up statue of an Elephant"
     " with Thailand Decoration, side view”, “a photo of a vase with sunflowers”, “a brass statue of a"
     " dragonfly” and “a rainbow colored wings spread parrot”.",
+    "paper_fig7": "“A metal lying Buddha” “A cake made of ice” “A photo of sunset, winter, river” “A white"
+    " dog sleeping” “A fire with smoke”",
     "paper_fig8": "“a eagle catching a snake”, “a golden statue of a fairy angel with white wings”, “a metal"
     " gargoyle statue with white wings, “a silver metal running horse on a table glass”, “a huge Hystrix”"
     " and “a phoenix in golden cage”.",
@@ -37,6 +41,15 @@ PRINTED = {
     " cleopatra with ceremonial decoration” “A ripe strawberry” “A robotic butterfly on a metal flower” “A"
     " DSLR photo of a classic Packard car” “A small saguaro cactus planted in a clay pot” “A white cat"
     " sleeping” “Railing tangga mewah” “A tumbaga pendant depicting a cat”",
+    "paper_fig13": "“A marble bust of a mouse” “A car made of sushi”",
+    "paper_fig14": "“A ripe strawberry” “A small saguaro cactus planted in a clay pot” “A rabbit, animated"
+    " movie character, high detail 3d mode”",
+    "paper_fig15": "“A stack of pancakes covered in maple syrup” “A delicious croissan” “An ice cream sundae”"
+    " “A baby bunny sitting on top of a stack of pancakes” “A hamburger”",
+    "paper_fig16": "“Baby dragon hatching out of a stone egg” “An iguana holding a balloon” “A blue tulip” “a"
+    " cauldron full of gold coins”",
+    "paper_fig17": "“Bagel filled with cream cheese and lox” “A plush dragon toy” “A ceramic lion” “Tower"
+    " Bridge made out of gingerbread and candy”",
 }
 ABBREVIATED = {
     "[*]": "A zoomed out DSLR photo of",
@@ -73,6 +86,12 @@ def test_prompts_are_the_papers(prompts: str) -> None:
     for mark, words in ABBREVIATED.items():
         expected = [prompt.replace(mark, words) for prompt in expected]
     assert yaml.safe_load((CONF / "prompts" / f"{prompts}.yaml").read_text("utf-8")) == expected
+
+
+def test_every_figure_with_prompts_is_there() -> None:
+    """Oracle: the figures of the paper that name prompts; 1, 4, 5 and 12 name none of their own."""
+    lists = {path.stem for path in (CONF / "prompts").glob("paper_fig*.yaml")}
+    assert lists == set(PRINTED) == {f"paper_fig{n}" for n in (2, 3, *range(6, 12), *range(13, 18))}
 
 
 def test_every_nerf_figure_is_there() -> None:

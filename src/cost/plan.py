@@ -22,8 +22,8 @@ from src.cost.counters import Cost, Tally, fused_attention
 from src.errors import UserError
 from src.guidance import replica
 from src.guidance.gaussian import gaussian_prior, scaled_linear
-from src.guidance.loading import REMEDY, WEIGHTS
-from src.guidance.prior import Precision, Prior, PriorConfig
+from src.guidance.loading import REMEDY, WEIGHTS, check_kinds
+from src.guidance.prior import Precision, Prior, PriorConfig, try_out
 from src.guidance.small_autoencoder import REMEDY as SMALL_REMEDY
 from src.guidance.small_autoencoder import load_small_autoencoder
 from src.guidance.source import local_source
@@ -107,16 +107,15 @@ def weightless_prior(cfg: PriorConfig) -> Weightless:
     if cfg.name == "gaussian":
         size = cfg.latent_size or 16
         return Weightless(gaussian_prior(size, device="meta"), (1, 3 * size**2), 0)
-    prediction = "epsilon"
+    schedule: dict[str, Any] = {}
     if cfg.path is None:
         networks = {part: replica.network(replica.FULL, part) for part in WEIGHTS}
     else:
         folder = local_source(cfg.path).folder
         try:
+            check_kinds(folder)
             networks = _read_shapes(folder)
-            prediction = json.loads((folder / "scheduler/scheduler_config.json").read_text())[
-                "prediction_type"
-            ]
+            schedule = json.loads((folder / "scheduler/scheduler_config.json").read_text())
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(
                 f"prior.path={cfg.path} has no readable configuration ({error}): {REMEDY}"
@@ -129,10 +128,19 @@ def weightless_prior(cfg: PriorConfig) -> Weightless:
         small = local_source(cfg.small_autoencoder, "prior.small_autoencoder", SMALL_REMEDY).folder
         vae = load_small_autoencoder(small, vae.config, dtype, torch.device("meta"))
     scheduler = SimpleNamespace(
-        alphas_cumprod=scaled_linear(), config=SimpleNamespace(prediction_type=prediction)
+        alphas_cumprod=scaled_linear(),
+        config=SimpleNamespace(
+            prediction_type=schedule.get("prediction_type", "epsilon"),
+            num_train_timesteps=schedule.get("num_train_timesteps", 1000),
+        ),
     )
     checkpoint_encoder = cfg.checkpoint_encoder and cfg.small_autoencoder is None
-    prior = Prior(None, networks["text_encoder"], vae, unet, scheduler, checkpoint_encoder=checkpoint_encoder)
+    prior = Prior(
+        *(None, networks["text_encoder"], vae, unet, scheduler),
+        checkpoint_encoder=checkpoint_encoder,
+        latent_size=cfg.latent_size,
+    )
+    try_out(prior)
     size = sum(p.numel() * p.element_size() for network in (vae, unet) for p in network.parameters())
     return Weightless(prior, (prior.max_tokens, networks["text_encoder"].config.hidden_size), size)
 
@@ -164,7 +172,7 @@ def drawn_rows(cfg: RunConfig, steps: range) -> int:
 def guidance_costs(cfg: RunConfig, weightless: Weightless, steps: range, mean_rows: float) -> dict[str, Cost]:
     """Price encoding, the UNet's mean and largest call, and the encoder's backward pass, on meta tensors."""
     prior, stage = weightless.prior, cfg.schedule.at(steps[0])
-    t = most_rows(cfg, stage.t_min, stage.t_max)
+    t = most_rows(cfg, *cfg.schedule.span(steps))
     most = cfg.batch_size * int(rows_at(cfg, t[None]))
     image = torch.empty(
         cfg.batch_size, 3, stage.resolution, stage.resolution, device="meta", requires_grad=True

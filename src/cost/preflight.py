@@ -90,11 +90,8 @@ def _measure(cfg: RunConfig, asked: _Asked, stretch: range) -> tuple[float, int]
     device = asked.device
     # With this threshold every cell counts as occupied, however often the grid is refreshed.
     full = replace(cfg, occupancy=replace(cfg.occupancy, threshold=0.0))
-    stage, last = cfg.schedule.at(stretch[0]), stretch[-1]
-    least, worst = (
-        torch.tensor(stage.t_min),
-        most_rows(cfg, stage.t_min, max(stage.t_max, cfg.schedule.t_max_after)),
-    )
+    (t_min, t_max), last = cfg.schedule.span(stretch), stretch[-1]
+    least, worst = torch.tensor(t_min), most_rows(cfg, t_min, t_max)
     with _unchanged(asked), _peak(device) as peak:
         run = assemble(full, asked.guide, device, asked.source)
         seconds = 0.0

@@ -25,11 +25,11 @@ from src.config import RunConfig
 from src.errors import UserError
 from src.guidance.prior import Prior
 from src.guidance.prompts import view_words
+from src.guidance.sampling import ddim
 from src.model import Model, look
 from src.run.checkpoint import write_atomically
 from src.scene.cameras import Cameras, sample_cameras
 from src.streams import Streams
-from src.toybox.sample import ddim
 
 CACHE = Path("outputs/samples-for-looks")
 PICTURES = 32

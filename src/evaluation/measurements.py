@@ -28,7 +28,8 @@ from src.evaluation.views import Views, of_run
 from src.guidance.prior import Prior, load_prior
 from src.model import Model, load_run
 from src.run.checkpoint import write_atomically
-from src.run.folder import read_manifest
+from src.run.folder import read_manifest, say_what_changed
+from src.run.seal import file_sha256, sealed, unsealed
 from src.toybox.world.captions import Subject, named
 
 VERSION = 3  # of the figures' definitions: raise it with them, and suites evaluate their runs anew
@@ -51,8 +52,10 @@ def made_with(folder: Path, judge_sha256: str) -> dict[str, Any]:
 def read(folder: Path, judge_sha256: str) -> dict[str, Any] | None:
     """A run's evaluation by this judge, if there is one and nothing that it depends on has changed since."""
     try:
-        found = json.loads((folder / f"{NAME}.json").read_text(encoding="utf-8"))
-        return found if found["made_with"] == made_with(folder, judge_sha256) else None
+        found = unsealed(json.loads((folder / f"{NAME}.json").read_text(encoding="utf-8")))
+        views = found.get("views_sha256") or file_sha256(folder / f"{NAME}.safetensors")
+        current = found["made_with"] == made_with(folder, judge_sha256)
+        return found if current and views == file_sha256(folder / f"{NAME}.safetensors") else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -69,6 +72,7 @@ def evaluate(folder: Path, judge_name: str) -> dict[str, Any]:
     judge cannot be had.
     """
     cfg, model, step = load_run(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    say_what_changed(folder)
     judge = judge_named(judge_name)
     views, subject, outline = of_run(cfg, model), named(cfg.prompt), None
 
@@ -112,8 +116,9 @@ def evaluate(folder: Path, judge_name: str) -> dict[str, Any]:
     portrait(views, outline, title, rows_of(found)).save(picture, "PNG")
     write_atomically(folder / f"{NAME}.png", picture.getvalue())
     write_atomically(folder / f"{NAME}.safetensors", save({"views": thumbnails(views)}))
+    found["views_sha256"] = file_sha256(folder / f"{NAME}.safetensors")
     # Last: once it is there, everything is.
-    write_atomically(folder / f"{NAME}.json", (json.dumps(found, indent=1) + "\n").encode())
+    write_atomically(folder / f"{NAME}.json", (json.dumps(sealed(found), indent=1) + "\n").encode())
     return found
 
 

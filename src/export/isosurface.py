@@ -78,8 +78,8 @@ def best_level(peak: Float[Tensor, "*pixels"], inside: Bool[Tensor, "*pixels"]) 
     return float(descending[best : best + 2].mean())
 
 
-def extract(model: Model, views: Views, resolution: int, faces: int) -> Trimesh:
-    """The surface that the views show, in world units, of at most `faces` triangles (0: of all).
+def levelled(model: Model, views: Views, resolution: int) -> tuple[Float[Tensor, "n n n"], float]:
+    """The volume of `wall_opacity`, and the level at which it has the surface that the views show.
 
     Raises UserError where they show none.
     """
@@ -91,7 +91,15 @@ def extract(model: Model, views: Views, resolution: int, faces: int) -> Trimesh:
             "turntable, and train longer or with another seed"
         )
     volume = wall_opacity(model, resolution)
-    level = best_level(peaks(volume, model.field.radius, views.camera), inside)
+    return volume, best_level(peaks(volume, model.field.radius, views.camera), inside)
+
+
+def extract(model: Model, views: Views, resolution: int, faces: int) -> Trimesh:
+    """The surface that the views show, in world units, of at most `faces` triangles (0: of all).
+
+    Raises UserError where they show none.
+    """
+    volume, level = levelled(model, views, resolution)
     mesh = closed(volume, level, model.field.radius)
     if faces and len(mesh.faces) > faces:
         mesh = mesh.simplify_quadric_decimation(face_count=faces)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageSequence
 
+from src.arguments import typed_path
 from src.errors import UserError
 
 
@@ -44,8 +45,8 @@ def mosaic(runs: list[Path], columns: int, out: Path) -> None:
 def main(arguments: list[str]) -> int:
     """Read out=, columns= and the runs' folders; returns the exit code."""
     settings = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
-    runs = [Path(argument) for argument in arguments if "=" not in argument]
     try:
+        runs = [Path(typed_path(argument, "run")) for argument in arguments if "=" not in argument]
         if unknown := set(settings) - {"out", "columns"}:
             raise UserError(f"{min(unknown)} is no setting of figures: choose out= and columns=")
         columns = settings.get("columns", "4")
@@ -53,7 +54,7 @@ def main(arguments: list[str]) -> int:
             raise UserError(f"columns={columns} is out of range: choose 1 or more")
         if not runs:
             raise UserError("no run is named: give folders of finished runs, as in outputs/NAME")
-        out = Path(settings.get("out", "outputs/turntables.webp"))
+        out = Path(typed_path(settings.get("out", "outputs/turntables.webp"), "out"))
         mosaic(runs, int(columns), out)
     except UserError as error:
         print(error, file=sys.stderr)

@@ -12,11 +12,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from src.config import RunConfig
-from src.model import Model, look
+from src.model import MeshModel, Model, Scene, look, there
 from src.scene.cameras import Cameras
+from src.scene.mesh_rendering import mesh_normals
 from src.scene.rendering import Rendering, composite_weights
 
-Frame = UInt8[np.ndarray, "height width 3"]
+Frame = UInt8[np.ndarray, "height width channels"]  # RGB, or RGBA where something has no background
 
 # Viridis, sampled: from far to near, readable in grey and by the colour-blind.
 DEPTH_COLORS = torch.tensor(
@@ -42,23 +43,40 @@ LEGIBLE = 128  # pixels, below which a legend would hide the picture
 
 
 def panels(
-    cfg: RunConfig, model: Model, camera: Cameras, show: list[str], backgrounds: list[str]
+    cfg: RunConfig, model: Scene, camera: Cameras, show: list[str], backgrounds: list[str]
 ) -> list[Frame]:
-    """The pictures named, as one camera sees them; colour once before every background."""
+    """The pictures named, as one camera sees them; colour once before every background.
+
+    Where one background is transparent, all have an alpha channel, and colours are not multiplied by it.
+    """
     seen = look(cfg, model, camera)
     distance, radius = float(camera.distance), cfg.field.radius
     found = []
     for name in show:
         if name == "rgb":
-            white = seen.foreground + 1 - seen.opacity
-            found += [frame(white if background == "white" else seen.image) for background in backgrounds]
+            found += [colored(seen, background) for background in backgrounds]
         elif name == "depth":
             found.append(with_legend(frame(color_depth(seen, distance, radius)), distance, radius))
         elif name == "normal":
-            found.append(frame((0.5 + 0.5 * normals(model, camera, seen.opacity)) * seen.opacity))
+            found.append(frame((0.5 + 0.5 * _normals(model, camera, seen.opacity)) * seen.opacity))
         else:
             found.append(frame(seen.opacity.expand(-1, 3, -1, -1)))
+    if any(each.shape[-1] == 4 for each in found):
+        found = [
+            each if each.shape[-1] == 4 else np.pad(each, ((0, 0), (0, 0), (0, 1)), constant_values=255)
+            for each in found
+        ]
     return found
+
+
+def colored(seen: Rendering, background: str) -> Frame:
+    """Colour before a background of BACKGROUNDS."""
+    if background == "white":
+        return frame(seen.foreground + 1 - seen.opacity)
+    if background == "env":
+        return frame(seen.image)
+    straight = (seen.foreground / seen.opacity.clamp(min=1e-6)).clamp(0, 1)
+    return frame(torch.cat([straight, seen.opacity], 1))
 
 
 def color_depth(view: Rendering, distance: float, radius: float) -> Float[Tensor, "batch 3 height width"]:
@@ -69,6 +87,13 @@ def color_depth(view: Rendering, distance: float, radius: float) -> Float[Tensor
     colors = DEPTH_COLORS.to(near.device)
     mixed = torch.lerp(colors[lower], colors[lower + 1], (position - lower)[..., None])
     return mixed.permute(0, 3, 1, 2) * view.opacity
+
+
+@torch.no_grad()
+def _normals(model: Scene, camera: Cameras, opacity: Tensor) -> Tensor:
+    if isinstance(model, MeshModel):
+        return mesh_normals(model.surface.mesh(), there(camera, opacity.device))
+    return normals(model, camera, opacity)
 
 
 @torch.no_grad()
@@ -127,6 +152,6 @@ def with_legend(depth: Frame, distance: float, radius: float) -> Frame:
     return np.asarray(picture)
 
 
-def frame(image: Float[Tensor, "1 3 height width"]) -> Frame:
+def frame(image: Float[Tensor, "1 channels height width"]) -> Frame:
     """A picture in 8 bits."""
     return (image[0].permute(1, 2, 0) * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()

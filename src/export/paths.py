@@ -27,7 +27,9 @@ RANGES = {"azimuth": (-3600, 3600), "elevation": (-90, 90), "distance": (0.1, 10
 
 def cameras(video: VideoConfig) -> Cameras:
     """The cameras of a video's frames; raises UserError for a path that cannot be read or flown."""
-    turn = orbit(video.views, video.elevation_degrees, video.distance, video.fov_degrees, video.size)
+    width, height = video.width_height()
+    turn = orbit(video.views, video.elevation_degrees, video.distance, video.fov_degrees, height)
+    turn = turn._replace(width=width)
     if video.path == "turntable":
         return turn
     if video.path == "sway":
@@ -40,7 +42,7 @@ def cameras(video: VideoConfig) -> Cameras:
         values.clamp(*RANGES[key])
         for key, values in (("elevation", elevation), ("distance", distance), ("fov", fov))
     )
-    return Cameras(elevation.deg2rad(), azimuth.deg2rad(), distance, fov.deg2rad(), video.size, video.size)
+    return Cameras(elevation.deg2rad(), azimuth.deg2rad(), distance, fov.deg2rad(), height, width)
 
 
 def keyframes(path: Path, start: Mapping[str, float]) -> Float[Tensor, "K 4"]:
@@ -49,13 +51,15 @@ def keyframes(path: Path, start: Mapping[str, float]) -> Float[Tensor, "K 4"]:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(
-            f"path={path} cannot be read ({error}): choose turntable, sway or a YAML file"
+            f"video.path={path} cannot be read ({error}): choose turntable, sway or a YAML file"
         ) from error
     if not (isinstance(found, list) and found):
-        raise UserError(f"path={path} holds no list of keyframes: write - {{azimuth: 0, elevation: 15}}")
+        raise UserError(
+            f"video.path={path} holds no list of keyframes: write - {{azimuth: 0, elevation: 15}}"
+        )
     now, stations = dict(start), []
     for number, station in enumerate(found, 1):
-        now |= _checked(station, f"path={path}, keyframe {number}")
+        now |= _checked(station, f"video.path={path}, keyframe {number}")
         stations.append([now[key] for key in RANGES])
     return torch.tensor(stations, dtype=torch.float64)
 

@@ -94,7 +94,7 @@ def _read(run: Run, what: Callable[[Image.Image], T]) -> T | None:
     anew = f"write it anew with python -m src.export.video run={run.folder}"
     try:
         with Image.open(path) as turntable:
-            if turntable.width != len(PANELS) * turntable.height:
+            if turntable.width % len(PANELS):
                 raise UserError(f"{path} does not hold {', '.join(PANELS)} side by side: {anew}")
             return what(turntable)
     except OSError as error:
@@ -102,9 +102,12 @@ def _read(run: Run, what: Callable[[Image.Image], T]) -> T | None:
 
 
 def panel(frame: Image.Image, name: str) -> Image.Image:
-    """Colour, depth or opacity of a turntable's frame."""
-    left = PANELS.index(name) * frame.height
-    return frame.crop((left, 0, left + frame.height, frame.height))
+    """Colour, depth or opacity of a turntable's frame: the square in its middle."""
+    width = frame.width // len(PANELS)
+    side = min(width, frame.height)
+    left = PANELS.index(name) * width + (width - side) // 2
+    top = (frame.height - side) // 2
+    return frame.crop((left, top, left + side, top + side))
 
 
 def strip(turn: Sequence[Image.Image], name: str, frames: int) -> bytes:

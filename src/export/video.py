@@ -1,48 +1,118 @@
 """A run's turntable as mp4 and animated webp, and its contact sheet: colour, depth and opacity.
 
-    python -m src.export.video run=outputs/<run> [views=240] [size=512] [fps=30] [elevation=15] [distance=1.5]
-        [fov=70] [show=rgb,depth,normal,opacity] [background=white,env] [path=turntable|sway|FILE.yaml]
+    python -m src.export.video run=outputs/<run> [views=240] [size=512 or 640,360] [fps=30] [elevation=15]
+        [distance=1.5] [fov=70] [show=rgb,depth,normal,opacity] [background=white,env,transparent]
+        [path=turntable|sway|FILE.yaml] [out=lion.mp4|lion.webp|lion.png]
 
 What is left out is as the run has it.  The files are named by the path, and by what they show if that is not
-the usual: turntable.mp4, sway-white-rgb-normal.webp.
+the usual: turntable.mp4, sway-white-rgb-normal.webp.  `out` names one file anywhere, by its ending: a film,
+an animated picture, or (lion-0000.png, lion-0001.png, …) a picture a frame.  A film has no transparency.
 """
 
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 from numpy.typing import NDArray
 from PIL import Image
 
-from src.config import RunConfig, VideoConfig
+from src.arguments import typed_path
+from src.config import PATHS, RunConfig, VideoConfig
 from src.door import one_sentence
 from src.errors import UserError
 from src.export.panels import Frame, panels
 from src.export.paths import cameras
-from src.model import Model, load_run
+from src.model import Scene, load_scene
+from src.run.checkpoint import sync
 from src.run.log import bar
 from src.scene.cameras import orbit
+
+Row = UInt8[np.ndarray, "height width 3"]
 
 USUAL = VideoConfig()
 # The command line's short names for settings of `video`.
 SHORT = {"elevation": "elevation_degrees", "distance": "distance", "fov": "fov_degrees"}
 
 
-def export(cfg: RunConfig, model: Model, folder: Path) -> list[Path]:
-    """Write the video as mp4 and webp, and sheet.png, into a folder; returns their paths, the mp4 first."""
-    name = file_name(cfg.video)
-    paths = [folder / f"{name}.mp4", folder / f"{name}.webp", folder / "sheet.png"]
+ENDINGS = (".mp4", ".webp", ".png")
+
+
+def check_exports(video: VideoConfig) -> None:
+    """Raise UserError now for what would stop the export at the end: a path, the film's encoder."""
+    cameras(video)
+    if not is_transparent(video):
+        import imageio_ffmpeg
+
+        try:
+            imageio_ffmpeg.get_ffmpeg_exe()
+        except RuntimeError as error:
+            raise UserError(
+                f"films need ffmpeg, and imageio-ffmpeg finds none ({' '.join(str(error).split())}): pip "
+                "install imageio-ffmpeg, or choose video.background=[transparent], which makes no film"
+            ) from error
+
+
+def is_transparent(video: VideoConfig) -> bool:
+    """Whether some picture has no background at all, which films cannot show."""
+    return "transparent" in video.background and "rgb" in video.show
+
+
+def export(cfg: RunConfig, model: Scene, folder: Path) -> list[Path]:
+    """Write the video as mp4 and webp, and sheet.png, into a folder; returns their paths, the mp4 first.
+
+    There is no mp4 of what is transparent.
+    """
+    name, written = file_name(cfg.video), []
     frames: list[Image.Image] = []  # for the webp, which is encoded at once
-    replace_file(paths[0], lambda path: _write_mp4(path, _kept(turntable(cfg, model), frames), cfg.video.fps))
-    replace_file(paths[1], lambda path: _write_webp(path, frames, cfg.video.fps))
+    shown = _kept(turntable(cfg, model), frames)
+    if is_transparent(cfg.video):
+        for _ in shown:
+            pass
+    else:
+        written.append(folder / f"{name}.mp4")
+        replace_file(written[0], lambda path: _write_mp4(path, shown, cfg.video.fps))
+    written += [folder / f"{name}.webp", folder / "sheet.png"]
+    replace_file(written[-2], lambda path: _write_webp(path, frames, cfg.video.fps))
     sheet = contact_sheet(cfg, model)
-    replace_file(paths[2], lambda path: Image.fromarray(sheet).save(path))
-    return paths
+    replace_file(written[-1], lambda path: Image.fromarray(sheet).save(path))
+    return written
+
+
+def export_file(cfg: RunConfig, model: Scene, out: Path) -> list[Path]:
+    """Write the video as the ending of `out` says, and nothing else; returns the files, the frames in order.
+
+    Raises UserError for another ending, a film of something transparent, and what cannot be written.
+    """
+    ending = out.suffix.lower()
+    if ending not in ENDINGS:
+        raise UserError(f"out={out} has no ending that we know: choose {', '.join(ENDINGS)}")
+    if ending == ".mp4" and is_transparent(cfg.video):
+        raise UserError(f"out={out}: a film has no transparency: choose .webp or .png, or background=white")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"out={out} cannot be written ({error.strerror}): choose another file") from error
+    frames = turntable(cfg, model)
+    if ending == ".mp4":
+        replace_file(out, lambda path: _write_mp4(path, frames, cfg.video.fps))
+    elif ending == ".webp":
+        replace_file(
+            out, lambda path: _write_webp(path, [Image.fromarray(each) for each in frames], cfg.video.fps)
+        )
+    else:
+        written = []
+        for number, frame in enumerate(frames):
+            written.append(out.with_name(f"{out.stem}-{number:04d}.png"))
+            replace_file(written[-1], Image.fromarray(frame).save)
+        return written
+    return [out]
 
 
 def file_name(video: VideoConfig) -> str:
@@ -53,7 +123,7 @@ def file_name(video: VideoConfig) -> str:
     return "-".join(parts)
 
 
-def turntable(cfg: RunConfig, model: Model) -> Iterator[Frame]:
+def turntable(cfg: RunConfig, model: Scene) -> Iterator[Frame]:
     """Frames of one way round, what is shown side by side; the last is not the first again."""
     video, path = cfg.video, cameras(cfg.video)
     with bar(video.views, "frame") as progress:
@@ -63,18 +133,18 @@ def turntable(cfg: RunConfig, model: Model) -> Iterator[Frame]:
             progress.update()
 
 
-def contact_sheet(cfg: RunConfig, model: Model, columns: int = 8) -> Frame:
+def contact_sheet(cfg: RunConfig, model: Scene, columns: int = 8) -> Row:
     """Eight azimuths from two elevations: rows of colour, depth and opacity for each."""
     video = cfg.video
     rows = []
     for elevation in (video.elevation_degrees, min(video.elevation_degrees + 30, 90)):
-        ring = orbit(columns, elevation, video.distance, video.fov_degrees, min(video.size, 128))
+        ring = orbit(columns, elevation, video.distance, video.fov_degrees, min(*video.width_height(), 128))
         tiles = [panels(cfg, model, ring.one(i), USUAL.show, USUAL.background) for i in range(columns)]
         rows += [np.concatenate(row, axis=1) for row in zip(*tiles, strict=True)]
     return np.concatenate(rows, axis=0)
 
 
-def preview(cfg: RunConfig, model: Model, size: int, columns: int = 4) -> Frame:
+def preview(cfg: RunConfig, model: Scene, size: int, columns: int = 4) -> Row:
     """Colour from four sides, in one row."""
     video = cfg.video
     ring = orbit(columns, video.elevation_degrees, video.distance, video.fov_degrees, size)
@@ -82,13 +152,27 @@ def preview(cfg: RunConfig, model: Model, size: int, columns: int = 4) -> Frame:
     return np.concatenate(sides, axis=1)
 
 
-def save_preview(folder: Path, step: int, row: Frame) -> None:
-    """Keep the row of this step, and show all rows up to it as one grid, previews.png."""
+def save_preview(folder: Path, step: int, row: Row) -> None:
+    """Keep the row of this step, and show all rows up to it as one grid, previews.png.
+
+    What is in that folder beside them is left alone, and a row that cannot be read is left out and named.
+    """
     rows_folder = folder / "previews"
-    rows_folder.mkdir(exist_ok=True)
+    try:
+        rows_folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise _unwritten(rows_folder, error) from error
     replace_file(rows_folder / f"step-{step:08d}.png", lambda path: Image.fromarray(row).save(path))
-    paths = sorted(path for path in rows_folder.glob("step-*.png") if int(path.stem[5:]) <= step)
-    rows = [np.asarray(Image.open(path).convert("RGB")) for path in paths]
+    rows = []
+    for path in sorted(rows_folder.glob("step-*.png")):
+        number = path.stem.removeprefix("step-")
+        if not (number.isdecimal() and len(number) >= 8):
+            continue  # a copy that a cloud drive or a person made
+        if int(number) <= step:
+            try:
+                rows.append(np.asarray(Image.open(path).convert("RGB")))
+            except (OSError, SyntaxError, ValueError) as error:
+                print(f"{path} is damaged and left out of previews.png ({error})", file=sys.stderr)
     grid = np.concatenate([each for each in rows if each.shape[1] == row.shape[1]], axis=0)
     replace_file(folder / "previews.png", lambda path: Image.fromarray(grid).save(path))
 
@@ -104,7 +188,13 @@ def _write_mp4(path: Path, frames: Iterator[Frame], fps: int) -> None:
     import imageio.v2 as imageio  # with ffmpeg inside its wheel; nobody else needs it
 
     with imageio.get_writer(
-        path, fps=fps, codec="libx264", pixelformat="yuv420p", quality=8, macro_block_size=1
+        path,
+        fps=fps,
+        codec="libx264",
+        pixelformat="yuv420p",
+        quality=8,
+        macro_block_size=1,
+        output_params=["-movflags", "+faststart"],  # the index first: it plays while it loads
     ) as writer:
         for frame in frames:
             writer.append_data(_even(frame))  # type: ignore[attr-defined]
@@ -126,29 +216,39 @@ def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
     temporary = path.with_name(f".part.{path.name}")
     try:
         write(temporary)
+        sync(temporary)
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise UserError(
-            f"{path} could not be written ({error}): free some space, then give the same command again; the "
-            "checkpoint is kept"
-        ) from error
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise _unwritten(path, error) from error
+
+
+def _unwritten(path: Path, error: OSError) -> UserError:
+    return UserError(
+        f"{path} could not be written ({' '.join(str(error).split())}): free some space, then give the same "
+        "command again; the checkpoint is kept"
+    )
 
 
 @one_sentence
 def main(arguments: list[str]) -> int:
     """Export a run again, with other sizes if wanted; returns the exit code."""
     given = {name: value for name, _, value in (argument.partition("=") for argument in arguments)}
-    known = ("run", "views", "size", "fps", *SHORT, "show", "background", "path")
+    known = ("run", "views", "size", "fps", *SHORT, "show", "background", "path", "out")
     if unknown := set(given) - set(known):
         raise UserError(f"{min(unknown)} is no setting of export.video: choose {'=, '.join(known)}=")
     if not given.get("run"):
         raise UserError("run is missing: name a run's folder, as in run=outputs/NAME")
-    folder = Path(given.pop("run"))
-    cfg, model, step = load_run(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    folder, out = Path(typed_path(given.pop("run"), "run")), given.pop("out", None)
     wanted = {SHORT.get(name, name): _value(name, value) for name, value in given.items()}
+    cfg, model, step = load_scene(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     cfg.video = replace(cfg.video, **wanted)
-    for path in export(cfg, model, folder):
+    check_exports(cfg.video)
+    written = (
+        export(cfg, model, folder) if out is None else export_file(cfg, model, Path(typed_path(out, "out")))
+    )
+    for path in written if len(written) < 4 else [written[0], written[-1]]:
         print(f"step {step}: {path}")
     return 0
 
@@ -156,7 +256,9 @@ def main(arguments: list[str]) -> int:
 def _value(name: str, value: str) -> Any:
     """A setting's value from its text; lists are written with commas."""
     if name == "path":
-        return value
+        return value if value in PATHS else typed_path(value, "path")
+    if name == "size":
+        return value  # one number or two: the settings check it
     if name in ("show", "background"):
         return value.strip("[]").split(",")
     try:

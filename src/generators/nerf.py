@@ -14,7 +14,8 @@ from src.guidance.schedule import Stage
 from src.model import Model, parameter_groups
 from src.scene.cameras import Cameras, sample_cameras
 from src.scene.regularizers import regularize
-from src.scene.rendering import Rendering, render
+from src.scene.rendering import render
+from src.scene.shading import Shader, draw_light
 from src.streams import Streams
 
 
@@ -32,13 +33,17 @@ class NeRF:
             occupancy.update(field, draw.shared("occupancy"), step)
             if camera is None:
                 camera = sample_cameras(cfg.camera, cfg.batch_size, stage.resolution, draw.here("camera"))
-            view = render(field, background, occupancy, camera, cfg.render, draw)
+            shader = None
+            if cfg.shading.on:
+                light = draw_light(cfg.shading, camera.to(occupancy.bits.device), step, draw("light"))
+                shader = Shader(field.density, light, cfg.shading.normal_step)
+            view = render(field, background, occupancy, camera, cfg.render, draw, shader)
         with part("encode"):
             latents = self._prior.encode(view.image, draw("vae"))
         penalty = regularize(cfg.regularizer, view, step, latents[0].numel())
         # Maps that no gradient flows to (depth, most of the time) let go of their graph: while they held it,
         # backward would keep their part of every chunk that it computes again, 24 bytes a sample.
-        return Seen(latents, camera, Rendering(*(map_.detach() for map_ in view)), penalty)
+        return Seen(latents, camera, view.detach(), penalty)
 
     def modules(self) -> dict[str, nn.Module]:
         return self.model.modules()

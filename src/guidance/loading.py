@@ -12,7 +12,19 @@ import torch
 from src.errors import UserError
 
 WEIGHTS = {"text_encoder": "model", "vae": "diffusion_pytorch_model", "unet": "diffusion_pytorch_model"}
-CONFIGS = [*(f"{part}/config.json" for part in WEIGHTS), "scheduler/scheduler_config.json"]
+CONFIG_OF = {part: f"{part}/config.json" for part in WEIGHTS} | {
+    "scheduler": "scheduler/scheduler_config.json"
+}
+CONFIGS = list(CONFIG_OF.values())
+# What settings call the parts that we can use; files of 2022 leave some of these names out.
+KINDS = {
+    "text_encoder": ("model_type", ("clip_text_model", "clip"), "CLIP's text encoder"),
+    "vae": ("_class_name", ("AutoencoderKL",), "an AutoencoderKL"),
+    "unet": ("_class_name", ("UNet2DConditionModel",), "a UNet2DConditionModel"),
+    "scheduler": ("_class_name", (), "a schedule of noise in 1000 steps"),
+}
+# Flows, and noise that grows beyond alpha^2 + sigma^2 = 1.
+UNFIT = ("FlowMatch", "EDM")
 REMEDY = "choose prior=toybox (bundled), or prior.path=FOLDER with a model in the diffusers layout"
 
 
@@ -38,6 +50,8 @@ def load_parts(folder: Path, dtype: torch.dtype, device: torch.device) -> Parts:
         hint = " (.bin and .ckpt files can run code when opened and are never loaded)" if pickled else ""
         raise UserError(f"prior.path={folder} lacks {', '.join(missing)}{hint}: {REMEDY}")
 
+    check_kinds(folder)
+
     # Imported here because they take seconds, and only a loaded prior needs them.
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
@@ -58,7 +72,7 @@ def load_parts(folder: Path, dtype: torch.dtype, device: torch.device) -> Parts:
             raise _broken(folder, file.name, first_line(error)) from error
 
     def load_model(part: str, kind: Any, **options: Any) -> Any:
-        variant = {"variant": "fp16"} if _variant(folder, part) == ".fp16" else {}
+        variant = {"variant": "fp16"} if _files_of(folder, part)[0] else {}
         model, report = load(part, kind, use_safetensors=True, output_loading_info=True, **variant, **options)
         if report["missing_keys"]:  # the libraries would go on with random numbers in their place
             raise _broken(folder, part, f"its file lacks {min(report['missing_keys'])}")
@@ -90,26 +104,55 @@ def weights_of(variant: str) -> list[str]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return the weight files that load_parts reads from a complete folder."""
-    return [folder / part / f"{name}{_variant(folder, part)}.safetensors" for part, name in WEIGHTS.items()]
+    """Return the weight files that load_parts reads from a complete folder, shard by shard."""
+    return [file for part in WEIGHTS for file in _files_of(folder, part)[1]]
 
 
 def missing_files(folder: Path) -> list[str]:
     """List the files that a complete folder has and this one lacks."""
     missing = [file for file in CONFIGS if not (folder / file).is_file()]
-    missing += [f"{part}/{WEIGHTS[part]}.safetensors" for part in WEIGHTS if _variant(folder, part) is None]
+    for part, name in WEIGHTS.items():
+        _, files = _files_of(folder, part)
+        missing += [f"{part}/{file.name}" for file in files if not file.is_file()]
+        missing += [] if files else [f"{part}/{name}.safetensors"]
     tokenizer = {path.name for path in folder.glob("tokenizer/*")}
     if not ("tokenizer.json" in tokenizer or {"vocab.json", "merges.txt"} <= tokenizer):
         missing.append("tokenizer/vocab.json and merges.txt")
     return missing
 
 
-def _variant(folder: Path, part: str) -> str | None:
-    """Return what stands before .safetensors in the weights' name: nothing or .fp16; None without weights."""
+def _files_of(folder: Path, part: str) -> tuple[str, list[Path]]:
+    """A part's variant (what stands before .safetensors: nothing or .fp16) and its files; none without any.
+
+    Large models come in shards, and with an index that maps every weight to one of them.
+    """
     for variant in ("", ".fp16"):
-        if (folder / part / f"{WEIGHTS[part]}{variant}.safetensors").is_file():
-            return variant
-    return None
+        whole = folder / part / f"{WEIGHTS[part]}{variant}.safetensors"
+        if whole.is_file():
+            return variant, [whole]
+        index = folder / part / f"{WEIGHTS[part]}.safetensors.index{variant}.json"
+        if index.is_file():
+            try:
+                shards = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
+                return variant, [folder / part / Path(shard).name for shard in sorted(shards)]
+            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+                raise _broken(folder, f"{part}/{index.name}", first_line(error)) from error
+    return "", []
+
+
+def check_kinds(folder: Path) -> None:
+    """Raise UserError where a part is of a kind that we cannot use, by what its settings say it is."""
+    for part, (key, known, words) in KINDS.items():
+        file = folder / CONFIG_OF[part]
+        try:
+            config = json.loads(file.read_text("utf-8"))
+            kind = str(config.get(key) or (known or ("DDIMScheduler",))[0])
+        except (OSError, ValueError, AttributeError) as error:
+            raise _broken(folder, part, first_line(error)) from error
+        if part == "vae" and (config.get("shift_factor") or config.get("latents_mean")) is not None:
+            raise UserError(f"prior.path={folder}: its vae shifts its latents, which we do not: {REMEDY}")
+        if (known and kind not in known) or any(name in kind for name in UNFIT):
+            raise UserError(f"prior.path={folder}: its {part} is a {kind}, and we need {words}: {REMEDY}")
 
 
 def first_line(error: Exception) -> str:

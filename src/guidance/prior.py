@@ -17,8 +17,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from src.arguments import typed_path
 from src.errors import UserError
-from src.guidance.loading import REMEDY, load_parts
+from src.guidance.loading import REMEDY, first_line, load_parts, missing_files
 from src.guidance.small_autoencoder import REMEDY as SMALL_REMEDY
 from src.guidance.small_autoencoder import load_small_autoencoder
 from src.guidance.source import BASE_NAME, Source, differences, hub_source, local_source
@@ -56,6 +57,12 @@ class PriorConfig:
         False  # backward computes the own encoder's blocks anew: less memory, more time
     )
 
+    def __post_init__(self) -> None:
+        if self.path is not None:
+            self.path = typed_path(self.path, "prior.path")
+        if self.small_autoencoder is not None:
+            self.small_autoencoder = typed_path(self.small_autoencoder, "prior.small_autoencoder")
+
 
 class Prior:
     """The five parts of a diffusers pipeline: tokenizer, text encoder, autoencoder, UNet, noise schedule."""
@@ -79,7 +86,9 @@ class Prior:
         known_words: list[str] | None = None,
         sources: dict[str, Source] | None = None,
         checkpoint_encoder: bool = False,
+        latent_size: int | None = None,
     ) -> None:
+        """`latent_size` is asked only where the model itself names no size."""
         for part in (text_encoder, vae, unet):
             part.eval().requires_grad_(False)
         _check_parts_agree(text_encoder.config, vae.config, unet.config, scheduler.config)
@@ -91,7 +100,7 @@ class Prior:
         self._tokenizer, self._text_encoder, self._vae, self._unet = tokenizer, text_encoder, vae, unet
         self._scaling_factor: float = vae.config.scaling_factor
         self.predicts_velocity = scheduler.config.prediction_type == "v_prediction"
-        size: int = unet.config.sample_size
+        size = _side(unet.config.sample_size, latent_size)
         self.latent_shape = (unet.config.in_channels, size, size)
         self.image_size = size * 2 ** (len(vae.config.block_out_channels) - 1)
         self.max_tokens = text_encoder.config.max_position_embeddings
@@ -172,13 +181,8 @@ def load_prior(cfg: PriorConfig, device: torch.device | str) -> Prior:
 
         prior = gaussian_prior(size=cfg.latent_size or 16, device=device)
     else:
-        small = None
-        if cfg.small_autoencoder is not None:  # looked for first: a download takes long
-            small = local_source(cfg.small_autoencoder, "prior.small_autoencoder", SMALL_REMEDY)
-        source = (
-            local_source(cfg.path) if cfg.path is not None else hub_source(cfg.source, cfg.name == "sd21")
-        )
-        prior = _load(source, small, cfg, device)
+        sources = sources_of(cfg)
+        prior = _load(sources["model"], sources.get("small_autoencoder"), cfg, device)
     size = prior.latent_shape[-1]
     if cfg.latent_size not in (None, size):
         raise UserError(
@@ -186,6 +190,31 @@ def load_prior(cfg: PriorConfig, device: torch.device | str) -> Prior:
             f"set prior.latent_size={size} and check that the timesteps suit it"
         )
     return prior
+
+
+def sources_of(cfg: PriorConfig) -> dict[str, Source]:
+    """Find a prior's files, fetched if need be: "model", and "small_autoencoder" where one is named.
+
+    Empty for a computed prior; raises UserError where they cannot be had.
+    """
+    if cfg.name == "gaussian":
+        return {}
+    small = {}
+    if cfg.small_autoencoder is not None:  # looked for first: a download takes long
+        small["small_autoencoder"] = local_source(
+            cfg.small_autoencoder, "prior.small_autoencoder", SMALL_REMEDY
+        )
+    model = local_source(cfg.path) if cfg.path is not None else hub_source(cfg.source, cfg.name == "sd21")
+    return {"model": model, **small}
+
+
+def provenance_of(cfg: PriorConfig) -> dict[str, Any]:
+    """`Prior.provenance` without loading anything; raises UserError as `sources_of` does."""
+    found = sources_of(cfg)
+    model = found.get("model")
+    if model is not None and (missing := missing_files(model.folder)):
+        raise UserError(f"prior.path={model.folder} lacks {', '.join(missing)}: {REMEDY}")
+    return {setting: source.provenance() for setting, source in found.items()}
 
 
 def announce(cfg: PriorConfig, prior: Prior) -> None:
@@ -232,7 +261,9 @@ def _load(source: Source, small: Source | None, cfg: PriorConfig, device: torch.
         parts = parts._replace(vae=load_small_autoencoder(small.folder, parts.vae.config, dtype, device))
     # What a small autoencoder would keep for backward is small as well.
     checkpoint_encoder = cfg.checkpoint_encoder and small is None
-    return Prior(*parts, sources=sources, checkpoint_encoder=checkpoint_encoder)
+    prior = Prior(*parts, sources=sources, checkpoint_encoder=checkpoint_encoder, latent_size=cfg.latent_size)
+    try_out(prior)
+    return prior
 
 
 def _dtype(precision: Precision, device: torch.device) -> torch.dtype:
@@ -248,6 +279,55 @@ def _first(module: Any) -> Tensor:
     return next(module.parameters())
 
 
+def _side(said: Any, latent_size: int | None) -> int:
+    """The side of the latents from a UNet's sample_size: a number, a pair of equal ones, or nothing."""
+    sides = said if isinstance(said, list | tuple) else [said]
+    if set(sides) == {None} and latent_size is not None:
+        return latent_size
+    if len(set(sides)) == 1 and isinstance(sides[0], int) and sides[0] > 0:
+        return int(sides[0])
+    if set(sides) == {None}:
+        raise UserError(
+            "the prior's UNet says nothing of its size (sample_size is null): give prior.latent_size=N, the "
+            "side of the latents that it was trained with"
+        )
+    raise UserError(f"the prior's latents are no square (sample_size is {list(sides)}): {REMEDY}")
+
+
+def try_out(prior: Prior) -> None:
+    """Encode one small picture and ask the UNet once, as every step will; UserError where that fails.
+
+    Settings can agree with each other and still ask for an input that nobody gives (unCLIP's image
+    embeddings, SDXL's sizes).  On the meta device only shapes are looked at.
+    """
+    vae, unet = prior._vae, prior._unet
+    pixels = prior.image_size // prior.latent_shape[-1]
+    side = min(prior.latent_shape[-1], 2 ** max(3, len(getattr(unet.config, "block_out_channels", ())) - 1))
+    shape = (1, prior.latent_shape[0], side, side)
+    text_shape = (1, prior.max_tokens, unet.config.cross_attention_dim)
+    device = _first(unet).device
+    try:
+        with torch.no_grad():
+            picture = torch.zeros(1, 3, side * pixels, side * pixels, device=device)
+            latents = vae.encode(picture.to(_first(vae).dtype)).latent_dist.mean.float()
+            text = torch.zeros(text_shape, device=device) if device.type == "meta" else prior.embed([""])
+            noise = prior.predict_noise(latents, torch.full((1,), 500, device=device), text.float())
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # a model that wants something else says so in any way it likes
+        raise UserError(
+            f"the prior cannot be used: asked once for a noise, it fails ({first_line(error)}): {REMEDY}"
+        ) from error
+    for name, found in (("autoencoder", latents), ("UNet", noise)):
+        if tuple(found.shape) != shape:
+            raise UserError(f"the prior's {name} answers with {tuple(found.shape)}, not {shape}: {REMEDY}")
+        if device.type != "meta" and not found.isfinite().all():
+            raise UserError(
+                f"the prior's {name} answers with numbers that are not finite: its files are damaged, or it "
+                f"needs prior.precision=float32; else {REMEDY}"
+            )
+
+
 def _check_parts_agree(text_encoder: Any, vae: Any, unet: Any, scheduler: Any) -> None:
     if unet.cross_attention_dim != text_encoder.hidden_size:
         raise UserError(
@@ -258,6 +338,16 @@ def _check_parts_agree(text_encoder: Any, vae: Any, unet: Any, scheduler: Any) -
         raise UserError(
             f"the prior's UNet takes {unet.in_channels} latent channels, but its autoencoder makes "
             f"{vae.latent_channels}: {REMEDY}"
+        )
+    if getattr(unet, "out_channels", unet.in_channels) != unet.in_channels:
+        raise UserError(
+            f"the prior's UNet takes {unet.in_channels} channels and answers with {unet.out_channels}, which "
+            f"is more or less than the noise: {REMEDY}"
+        )
+    if getattr(scheduler, "num_train_timesteps", 1000) != 1000:
+        raise UserError(
+            f"the prior's schedule has {scheduler.num_train_timesteps} steps, and timesteps here mean 0 to "
+            f"999: {REMEDY}"
         )
     if scheduler.prediction_type not in ("epsilon", "v_prediction"):
         raise UserError(

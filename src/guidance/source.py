@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import re
 import shutil
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,21 +43,44 @@ class Source(NamedTuple):
         """Return name, revision and the weight files' sha256 (hexadecimal), as a run's manifest has them."""
         digests = {}
         for file in self.weights():
-            with file.open("rb") as stream:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            stat = file.stat()
+            digest = _sha256(file, stat.st_mtime_ns, stat.st_size)
             digests[file.relative_to(self.folder).as_posix()] = digest
         return {"source": self.name, "revision": self.revision, "sha256": digests}
+
+
+@cache
+def _sha256(file: Path, mtime_ns: int, size: int) -> str:
+    """Digest of a file's content; a process asks more than once, and a UNet has gigabytes."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def local_source(path: str, setting: str = "prior.path", remedy: str = REMEDY) -> Source:
     """Return an existing folder; a relative path is looked for here and then in the source checkout.
 
-    Raises UserError, which names `setting`, if there is none.
+    Raises UserError, which names `setting` and what to do, if there is none.
     """
-    for folder in (Path(path).expanduser(), CHECKOUT / path):
+    for folder in (Path(path), CHECKOUT / path) if "\0" not in path else ():
         if folder.is_dir():
             return Source(path, folder.resolve())
+        if folder.is_file():
+            raise UserError(f"{setting}={path} is no folder but a single file: {_unpacked(folder, remedy)}")
+    if re.fullmatch(r"[\w][\w.-]*/[\w.-]+", path):
+        raise UserError(
+            f"{setting}={path} is no folder here: if it is a model's id on the hub, write prior=sd21 "
+            f"prior.name={path.split('/')[1]} 'prior.source=[{path}]' instead; else {remedy}"
+        )
     raise UserError(f"{setting}={path} is no folder: {remedy}")
+
+
+def _unpacked(file: Path, remedy: str) -> str:
+    if file.suffix != ".safetensors":  # a .ckpt is a pickle: opening it can run code
+        return remedy
+    return (
+        'write it out once with python -c "from diffusers import StableDiffusionPipeline as P; '
+        f"P.from_single_file('{file}').save_pretrained('FOLDER')\", and name that FOLDER"
+    )
 
 
 def hub_source(ids: list[str], base_only: bool) -> Source:

@@ -87,22 +87,20 @@ def score_terms(
         with torch.no_grad():
             assert asked.pose is not None
             found["critic"][own] = critic.predict(noised[own], t[own], asked.pose[own])
-    source = noised
+    every_noised = noised
     if asked.source_latents is not None:
-        source = alpha * asked.source_latents.detach() + sigma * noise
+        every_noised = torch.cat([noised, alpha * asked.source_latents.detach() + sigma * noise])
         found |= {f"{SOURCE}{branch}": torch.full_like(latents, torch.nan) for branch in ("cond", "uncond")}
 
-    def of(branch: str) -> tuple[Tensor, Tensor]:
-        if branch.startswith(SOURCE):
-            return source, getattr(asked.source_text, branch.removeprefix(SOURCE))
-        return noised, getattr(text, branch)
+    def words(branch: str) -> Float[Tensor, "B L D"]:
+        said = asked.source_text if branch.startswith(SOURCE) else text
+        return getattr(said, branch.removeprefix(SOURCE))
 
-    every_noised = torch.cat([of(branch)[0][row] for branch, row in rows.items()])
-    every_text = torch.cat([of(branch)[1][row] for branch, row in rows.items()])
-    predicted = prior.predict_noise(every_noised, t[torch.cat(list(rows.values()))], every_text)
-    for (branch, row), part in zip(
-        rows.items(), predicted.split([len(row) for row in rows.values()]), strict=True
-    ):
+    every_row = torch.cat([row + len(t) * branch.startswith(SOURCE) for branch, row in rows.items()])
+    every_text = torch.cat([words(branch)[row] for branch, row in rows.items()])
+    predicted = prior.predict_noise(every_noised[every_row], t[every_row % len(t)], every_text)
+    parts = predicted.split([len(row) for row in rows.values()])
+    for (branch, row), part in zip(rows.items(), parts, strict=True):
         found[branch][row] = part
 
     front = found.pop("front")

@@ -5,11 +5,15 @@ that a checkpoint either is there whole or is not there. The last ones are kept;
 and the one before it is used, loudly. Nothing is ever unpickled.
 """
 
+import errno
 import hashlib
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,8 +24,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from src.errors import UserError
+from src.run.seal import sealed, unsealed
 
 KEPT = 2  # a broken one must have another before it
+NAME = re.compile(r"step-(\d{8,})\.safetensors")  # nothing else is ours, however alike
+BREAKS = (SafetensorError, ValueError, KeyError, TypeError, EOFError)  # what a damaged file raises
+UNSYNCABLE = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF, errno.EACCES}
 
 
 class Checkpoint(NamedTuple):
@@ -77,79 +85,135 @@ def save(folder: Path, checkpoint: Checkpoint, kept: int = KEPT) -> Path:
     facts = checkpoint.facts | {"sha256": _digest(checkpoint.tensors)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(checkpoint.tensors, temporary, metadata={"facts": json.dumps(facts)})
+        save_file(checkpoint.tensors, temporary, metadata={"facts": json.dumps(sealed(facts))})
         sync(temporary)
         os.replace(temporary, path)
         sync(folder)
-        for old in sorted(folder.glob("step-*.safetensors"))[:-kept]:
-            old.unlink()
     except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise UserError(
             f"out: the checkpoint of step {step} could not be written to {folder} ({error}); earlier ones "
             "are kept: free some space or choose another out=FOLDER, and give the same command again"
         ) from error
+    for old in _files(folder)[:-kept]:
+        try:
+            old.unlink()
+        except OSError as error:  # the new one is safe, and that is what counts
+            print(f"{old} could not be removed ({error.strerror})", file=sys.stderr)
     return path
 
 
-def load_latest(folder: Path) -> Checkpoint | None:
-    """Read the newest whole checkpoint, or None when there is none; broken ones are set aside and named."""
-    for path in sorted(folder.glob("step-*.safetensors"), reverse=True):
+def load_latest(folder: Path, aside: bool = False) -> Checkpoint | None:
+    """Read the newest whole checkpoint, or None when there is none; broken ones are named.
+
+    With `aside` they are also renamed, so that they do not count among those kept.  Files that only look
+    like checkpoints of ours are named and left alone.  Raises UserError if all are broken, or one cannot be
+    read.
+    """
+    for path in sorted(folder.glob("step-*.safetensors")):
+        if not NAME.fullmatch(path.name):
+            print(f"{path} is no checkpoint of ours and is left alone", file=sys.stderr)
+    broken: dict[Path, Exception] = {}
+    for path in reversed(_files(folder)):
         try:
-            return _read(path)
-        except (SafetensorError, ValueError, KeyError, EOFError) as error:
-            aside = path.with_suffix(".broken")
-            os.replace(path, aside)
-            print(
-                f"checkpoint {path.name} is broken ({error}); it is kept as {aside.name}, and the one "
-                "before it is used instead",
-                file=sys.stderr,
-            )
+            found = _read(path)
+        except BREAKS as error:
+            broken[path] = error
+            continue
         except OSError as error:
             raise UserError(
                 f"out: {path} cannot be read ({error}): make it readable or choose fresh=true"
             ) from error
+        for bad, why in broken.items():
+            kept = _set_aside(bad) if aside else bad
+            print(
+                f"checkpoint {bad.name} is broken ({why}); it is kept as {kept.name}, and the one before "
+                "it is used instead",
+                file=sys.stderr,
+            )
+        return found
+    if broken:
+        said = "; ".join(f"{path.name}: {error}" for path, error in broken.items())
+        raise UserError(
+            f"out: {folder} holds no whole checkpoint ({said}): put one back, or start over with fresh=true"
+        )
     return None
+
+
+def _set_aside(path: Path) -> Path:
+    """Rename a broken file to a name that nothing has."""
+    free = (path.with_suffix(f".broken{number or ''}") for number in range(1000))
+    kept = next(name for name in free if not name.exists())
+    os.replace(path, kept)
+    return kept
+
+
+def _files(folder: Path) -> list[Path]:
+    """The checkpoints that there are, the oldest first."""
+    ours = [path for path in folder.glob("step-*.safetensors") if NAME.fullmatch(path.name)]
+    return sorted(ours, key=_step)
+
+
+def _step(path: Path) -> int:
+    return int(path.stem.removeprefix("step-"))
 
 
 def steps(folder: Path) -> list[int]:
     """Steps of the checkpoints that there are, the oldest first."""
-    return sorted(int(path.stem.removeprefix("step-")) for path in folder.glob("step-*.safetensors"))
+    return [_step(path) for path in _files(folder)]
 
 
 def load(folder: Path, step: int) -> Checkpoint:
     """Read one checkpoint; raises UserError if it is gone or broken."""
     try:
         return _read(folder / f"step-{step:08d}.safetensors")
-    except (SafetensorError, ValueError, KeyError, EOFError, OSError) as error:
+    except (*BREAKS, OSError) as error:
         raise UserError(
             f"{folder} holds no whole checkpoint of step {step} ({error}): choose another step"
         ) from error
 
 
 def sync(path: Path) -> None:
-    """Force a file or folder to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    """Force a file or folder to the disk; where a file system cannot, say so once."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in UNSYNCABLE:
+            raise
+        _cannot_sync(error.strerror)
+
+
+@cache
+def _cannot_sync(reason: str) -> None:
+    """CIFS, 9p, virtiofs and their kin refuse; after a kill all is there, after a power cut it may not be."""
+    print(
+        f"this file system cannot sync ({reason}): a power cut, unlike a kill, may lose the last checkpoint",
+        flush=True,
+    )
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace a small file at once: readers see the old content or the new, never a part."""
     temporary = path.with_name(f".{path.name}.part")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    sync(path.parent)
+    try:
+        temporary.write_bytes(content)
+        sync(temporary)
+        os.replace(temporary, path)
+        sync(path.parent)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
 
 
 def _read(path: Path) -> Checkpoint:
     with safe_open(path, framework="pt") as file:
-        facts = json.loads((file.metadata() or {})["facts"])
+        facts = unsealed(json.loads((file.metadata() or {})["facts"]))
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     # safetensors notices a file that is too short, but not a flipped bit.
     if _digest(tensors) != facts.pop("sha256"):

@@ -9,10 +9,13 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +27,20 @@ from torch import nn
 from src.config import RunConfig, as_dict, identity
 from src.errors import UserError
 from src.model import CHECKPOINTS
+from src.run import checkpoint
 from src.run.checkpoint import write_atomically
 from src.run.machine import peak_rss_bytes
+from src.run.seal import file_sha256, sealed, unsealed
 
-OURS = (
-    *("config.yaml", "manifest.json", "metrics.jsonl", "events", CHECKPOINTS, "previews", "previews.png"),
-    *("turntable.mp4", "turntable.webp", "sheet.png", "picture.png"),
-)
+# Everything that a run writes, and nothing else, may be removed or replaced in its folder.
+FILES = ("config.yaml", "manifest.json", "metrics.jsonl", "previews.png", "turntable.mp4", "turntable.webp")
+OURS = (*FILES, "sheet.png", "picture.png", "events", CHECKPOINTS, "previews")
+INSIDE = {
+    CHECKPOINTS: re.compile(r"\.?step-\d{8,}\.(safetensors|broken\d*|part)"),
+    "previews": re.compile(r"(\.part\.)?step-\d{8,}\.png"),
+    "events": re.compile(r"events\.out\.tfevents\..+"),
+}
+PLACES = ("prior.path", "prior.small_autoencoder", "prior.source")
 LOCK = ".lock"
 PACKAGES = (
     *("torch", "diffusers", "transformers", "numpy", "safetensors", "hydra-core", "nfsd3d"),
@@ -39,18 +49,50 @@ PACKAGES = (
 
 
 def open_folder(cfg: RunConfig) -> Path:
-    """Make the run's folder unless it is there; raises UserError if it cannot be made or written."""
+    """Make the run's folder unless it is there; raises UserError if it cannot be made or written, or holds
+    files under our names that no run of ours left.
+    """
     assert cfg.out is not None
     folder = Path(cfg.out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        foreign = [name for name in OURS if os.path.lexists(folder / name)]
+        if foreign and not holds_run(folder):
+            raise UserError(
+                f"out={cfg.out} holds {', '.join(foreign)}, which no run of this program left there: choose "
+                "another folder with out=FOLDER, or move them away"
+            )
     except OSError as error:
         raise UserError(
             f"out={cfg.out} cannot be written ({error.strerror}): choose another folder with out=FOLDER"
         ) from error
     return folder
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether a run of ours began here: by its manifest, settings or checkpoint, whichever is whole."""
+    told = {"prompt", "versions"} <= set(read_manifest(folder))
+    return told or read_settings(folder) is not None or _has_checkpoint(folder)
+
+
+def read_settings(folder: Path) -> dict[str, Any] | None:
+    """What a run's config.yaml says; None where there is none of ours, or it cannot be read."""
+    try:
+        found = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    ours = isinstance(found, dict) and isinstance(found.get("loss"), dict) and "name" in found["loss"]
+    return found if ours and {"prompt", "seed", "steps", "batch_size"} <= set(found) else None
+
+
+def _has_checkpoint(folder: Path) -> bool:
+    try:
+        with open(os.devnull, "w") as nowhere, redirect_stderr(nowhere):
+            return checkpoint.load_latest(folder / CHECKPOINTS) is not None
+    except UserError:
+        return False
 
 
 @contextmanager
@@ -77,22 +119,74 @@ def alone_in(folder: Path) -> Iterator[None]:
 def begin(cfg: RunConfig, folder: Path) -> None:
     """Empty the folder of an earlier run's files if fresh, and write config.yaml; foreign files stay."""
     if cfg.fresh:
-        for path in (folder / name for name in OURS):
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        for path in left_by_a_run(folder):
+            path.unlink(missing_ok=True)
+        for name in INSIDE:
+            with suppress(OSError):  # something of the user's is in it, or it is a link to elsewhere
+                (folder / name).rmdir()
     settings = yaml.safe_dump(as_dict(cfg), sort_keys=False, allow_unicode=True)
     write_atomically(folder / "config.yaml", settings.encode())
 
 
-def check_same_run(cfg: RunConfig, saved: Mapping[str, Any]) -> None:
-    """Refuse to continue a run with other settings; raises UserError naming the first that differs."""
-    now = json.loads(json.dumps(identity(cfg)))
+def left_by_a_run(folder: Path) -> list[Path]:
+    """The files that a run wrote into its folder, checkpoints first: by their names, and by nothing else."""
+    inside = [
+        path
+        for name, ours in INSIDE.items()
+        for path in (folder / name).glob("*")
+        if ours.fullmatch(path.name)
+    ]
+    hidden = [form.format(name) for name in (*FILES, "sheet.png") for form in (".{}.part", ".part.{}")]
+    top = [folder / name for name in (*hidden, *FILES, "sheet.png")]
+    return [path for path in (*inside, *top) if path.is_file() or path.is_symlink()]
+
+
+def check_same_run(cfg: RunConfig, saved: Mapping[str, Any]) -> bool:
+    """Refuse to continue a run with other settings; raises UserError naming the first that differs.
+
+    Where the prior's files lie is no difference: `check_same_prior` compares what is in them.  Returns
+    whether they now lie elsewhere.
+    """
+    now, moved = dict(leaves(json.loads(json.dumps(identity(cfg))))), False
     for name, before in leaves(saved):
-        after = dict(leaves(now)).get(name)
-        if after != before:
+        after = now.get(name)
+        if after != before and name in PLACES:
+            moved = True
+        elif after != before:
             raise UserError(
                 f"out={cfg.out} holds a run with {name}={before}, not {after}: choose another out=FOLDER, or "
                 "fresh=true to start over in this one"
             )
+    return moved
+
+
+def check_same_prior(cfg: RunConfig, prior: Mapping[str, Any], before: Mapping[str, Any]) -> None:
+    """Refuse to continue a run with other weights, wherever they lie; UserError names the first that differ.
+
+    Both are as `Prior.provenance` has them; a run from before manifests said so is taken at its word.
+    """
+    for part in sorted({*prior, *before} if before else ()):
+        now, then = (each.get(part, {}).get("sha256") or {} for each in (prior, before))
+        for file in sorted({*now, *then}):
+            if now.get(file) != then.get(file):
+                setting = "prior.small_autoencoder" if part == "small_autoencoder" else "prior.path"
+                was, is_now = (f"{each[file][:12]}…" if file in each else "absent" for each in (then, now))
+                raise UserError(
+                    f"out={cfg.out} holds a run whose prior's {file} has the sha256 {was}, not {is_now}: "
+                    f"name the same weights with {setting}=FOLDER, choose another out=FOLDER, or fresh=true "
+                    "to start over in this one"
+                )
+
+
+def check_nothing_lost(folder: Path) -> None:
+    """Raise UserError where a run got somewhere, and its checkpoints are gone: a restart would replace it."""
+    manifest = read_manifest(folder)
+    if manifest.get("step") or manifest.get("resumed_from_steps"):
+        reached = f"step {manifest['step']}" if manifest.get("step") else "some step"
+        raise UserError(
+            f"out={folder} holds the results of a run that reached {reached}, but no checkpoint to go on "
+            "from: fresh=true trains it anew and replaces them, or choose another out=FOLDER"
+        )
 
 
 def check_space(folder: Path, modules: Mapping[str, nn.Module], kept: int) -> None:
@@ -108,17 +202,34 @@ def check_space(folder: Path, modules: Mapping[str, nn.Module], kept: int) -> No
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Read what the last sitting wrote; an empty dict if there is nothing to read."""
+    """Read what the last sitting wrote; an empty dict if there is nothing to read, said if it is damaged."""
+    path = folder / "manifest.json"
     try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return unsealed(json.loads(path.read_text(encoding="utf-8")))
+    except OSError:
         return {}
-    return manifest if isinstance(manifest, dict) else {}
+    except (ValueError, AttributeError) as error:
+        _say_damaged(path, str(error))
+        return {}
+
+
+@cache
+def _say_damaged(path: Path, why: str) -> None:
+    print(f"{path} is damaged and not used ({why})", file=sys.stderr)
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Write manifest.json whole."""
-    write_atomically(folder / "manifest.json", (json.dumps(manifest, indent=2) + "\n").encode())
+    """Write manifest.json whole, with digests of the files beside it whose numbers somebody will read."""
+    digests = {name: file_sha256(folder / name) for name in ("config.yaml", "metrics.jsonl")}
+    whole = {**manifest, "files_sha256": digests} if "step" in manifest else dict(manifest)
+    write_atomically(folder / "manifest.json", (json.dumps(sealed(whole), indent=2) + "\n").encode())
+
+
+def say_what_changed(folder: Path) -> None:
+    """Say which files of a run that ended are no longer those that it wrote."""
+    for name, digest in read_manifest(folder).get("files_sha256", {}).items():
+        if file_sha256(folder / name) != digest:
+            print(f"{folder / name} is not what the run wrote: its numbers may be wrong", file=sys.stderr)
 
 
 def provenance() -> dict[str, Any]:
@@ -129,12 +240,23 @@ def provenance() -> dict[str, Any]:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
+    return {"versions": found, "commit": commit_of(Path(__file__).parents[2])}
+
+
+def commit_of(checkout: Path) -> str | None:
+    """The commit of a source checkout, marked if dirty; None if no repository has exactly this top level."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(checkout), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
     try:
-        commit = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        # A copy inside somebody else's repository would otherwise be given that one's commit.
+        if Path(git("rev-parse", "--show-toplevel")).resolve() != checkout.resolve():
+            return None
+        return git("describe", "--always", "--dirty", "--abbrev=40")
     except (OSError, subprocess.CalledProcessError):
-        commit = None
-    return {"versions": found, "commit": commit}
+        return None
 
 
 def open_manifest(
@@ -150,8 +272,6 @@ def open_manifest(
 
     `prior` says where the prior's files came from (Prior.provenance).
     """
-    if _digests(before.get("prior", prior)) != _digests(prior):
-        print(f"{folder}: the prior's files are not those used so far: its numbers will differ", flush=True)
     manifest = {
         "prompt": cfg.prompt,
         "preset": cfg.preset,
@@ -171,10 +291,6 @@ def open_manifest(
         manifest["resumed_from_steps"] = [*manifest["resumed_from_steps"], resumed_from]
     write_manifest(folder, manifest)
     return manifest
-
-
-def _digests(prior: Mapping[str, Any]) -> dict[str, Any]:
-    return {part: source["sha256"] for part, source in prior.items()}
 
 
 def leaves(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -24,6 +24,7 @@ from src.guidance.schedule import Stage
 from src.run.checkpoint import write_atomically
 
 SPANS = 5_000  # noted before they are added up: a wait in a thousand steps
+METRICS = "metrics.jsonl"
 PARTS = ("render", "encode", "unet", "backward", "optimiser")
 
 
@@ -116,8 +117,8 @@ class Log:
         from torch.utils.tensorboard import SummaryWriter
 
         self._every = every
-        cut_back(folder / "metrics.jsonl", first_step)
-        self._metrics = (folder / "metrics.jsonl").open("a", encoding="utf-8")
+        cut_back(folder / METRICS, first_step)
+        self._metrics = (folder / METRICS).open("a", encoding="utf-8")
         self._events = SummaryWriter(str(folder / "events"), purge_step=first_step)
         self._bar = bar(steps, "it", first_step)
 

@@ -12,6 +12,9 @@ import psutil
 import torch
 
 from src.config import RunConfig
+from src.talk import say_at_once
+
+HANG_UP = getattr(signal, "SIGHUP", None)  # Windows has none
 
 
 def choose_device(cfg: RunConfig) -> torch.device:
@@ -71,19 +74,27 @@ def peak_rss_bytes() -> int:
 
 @contextmanager
 def interruptible() -> Iterator[list[int]]:
-    """Collect the first SIGINT or SIGTERM instead of dying of it; a second one is obeyed at once."""
+    """Collect the first SIGINT, SIGTERM or SIGHUP instead of dying of it; a second one is obeyed at once.
+
+    A closed terminal (SIGHUP) hangs up twice, the shell and the kernel: of these only the first counts.
+    """
     received: list[int] = []
 
     def note(number: int, _frame: object) -> None:
+        if received and number == HANG_UP:
+            return
         if received:
             raise KeyboardInterrupt
         received.append(number)
-        print("\nstopping: saving and exporting what there is (once more to stop at once)", file=sys.stderr)
+        say_at_once("\nstopping: saving and exporting what there is (once more to stop at once)\n")
 
     if threading.current_thread() is not threading.main_thread():  # only there may handlers be set
         yield received
         return
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    heeded = [signal.SIGINT, signal.SIGTERM]
+    if HANG_UP is not None and signal.getsignal(HANG_UP) != signal.SIG_IGN:  # as nohup would have it
+        heeded.append(HANG_UP)
+    before = {number: signal.signal(number, note) for number in heeded}
     try:
         yield received
     finally:

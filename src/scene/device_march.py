@@ -153,14 +153,14 @@ def cut(
 def composite(
     samples: Samples, density: Tensor, color: Tensor, rays: int, far_plane: Float[Tensor, " rays"]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Foreground [rays, 3], opacity, depth and z-variance [rays] of packed samples."""
+    """Foreground [rays, channels], opacity, depth and z-variance [rays] of packed samples."""
     depth = density * samples.length
     counts = torch.zeros(rays, dtype=torch.int64, device=depth.device)
     counts.index_add_(0, samples.ray, torch.ones_like(samples.ray, dtype=torch.int64))
     weights = (-depth_before(depth, counts)).exp() * -torch.expm1(-depth)
     values = torch.cat([color, samples.middle[:, None]], 1)
-    seen = color.new_zeros(rays, 4).index_add(0, samples.ray, weights[:, None] * values)
-    foreground, first_moment = seen.split([3, 1], 1)
+    seen = color.new_zeros(rays, values.shape[1]).index_add(0, samples.ray, weights[:, None] * values)
+    foreground, first_moment = seen.split([color.shape[1], 1], 1)
     opacity = -torch.expm1(-depth.new_zeros(rays).index_add(0, samples.ray, depth))
     safe, first = opacity.clamp(min=1e-6), first_moment[:, 0]
     apart = samples.middle - (first / safe).index_select(0, samples.ray)

@@ -49,12 +49,13 @@ class NerfaccMarch(March):
 def composite(
     samples: Samples, density: Tensor, color: Tensor, rays: int, far_plane: Float[Tensor, " rays"]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Foreground [rays, 3], opacity, depth and z-variance [rays] of packed samples."""
+    """Foreground [rays, channels], opacity, depth and z-variance [rays] of packed samples."""
     packed = {"ray_indices": samples.ray, "n_rays": rays}
     zero, middle = torch.zeros_like(samples.length), samples.middle[:, None]
     weights, _, _ = nerfacc.render_weight_from_density(zero, samples.length, density, **packed)
     values = torch.cat([color, torch.ones_like(middle), middle], 1)
-    foreground, opacity, first = nerfacc.accumulate_along_rays(weights, values, **packed).split([3, 1, 1], 1)
+    sums = nerfacc.accumulate_along_rays(weights, values, **packed)
+    foreground, opacity, first = sums.split([color.shape[1], 1, 1], 1)
     safe = opacity.clamp(min=1e-6)
     apart = (middle - (first / safe)[samples.ray]).square()
     spread = nerfacc.accumulate_along_rays(weights, apart, **packed) / safe

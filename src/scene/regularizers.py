@@ -5,7 +5,7 @@ grows with their number and the penalties are scaled along with it, here and now
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
@@ -25,9 +25,14 @@ class RegularizerConfig:
     opaque: float = 1000.0
     opaque_start_step: int = 10_000
     z_variance: float = 0.0
+    # With shading on; from the first to the second along so many steps.
+    orientation: float = field(default=0.0, metadata={"later": True})
+    orientation_after: float = field(default=0.0, metadata={"later": True})
+    orientation_steps: int = field(default=5000, metadata={"later": True})
 
     def __post_init__(self) -> None:
-        for name in ("sparsity", "opaque", "opaque_start_step", "z_variance"):
+        weights = ("sparsity", "opaque", "opaque_start_step", "z_variance")
+        for name in (*weights, "orientation", "orientation_after", "orientation_steps"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise UserError(f"regularizer.{name}={value} must be a finite number not below 0.")
@@ -58,6 +63,16 @@ def z_variance(
     return torch.where(solid, variance, torch.zeros_like(variance)).sum() / solid.sum().clamp(min=1)
 
 
+def orientation(
+    turned_away: Float[Tensor, "batch 1 height width"], opacity: Float[Tensor, "batch 1 height width"]
+) -> Float[Tensor, ""]:
+    """Mean over the rays that meet anything of how far what they see looks away.
+
+    (Ref-NeRF, Verbin et al. 2022, equation 11; DreamFusion, Poole et al. 2022.)
+    """
+    return turned_away.sum() / (opacity > 0).sum().clamp(min=1)
+
+
 def regularize(cfg: RegularizerConfig, view: Rendering, step: int, latents_numel: int) -> Float[Tensor, ""]:
     """The sum of all penalties at this step, for latents of `latents_numel` numbers per view."""
     total = cfg.sparsity * sparsity(view.opacity)
@@ -65,4 +80,8 @@ def regularize(cfg: RegularizerConfig, view: Rendering, step: int, latents_numel
         total = total + cfg.opaque * opaque(view.opacity)
     if cfg.z_variance:
         total = total + cfg.z_variance * z_variance(view.z_variance, view.opacity)
+    if cfg.orientation or cfg.orientation_after:
+        part = min(1.0, step / max(1, cfg.orientation_steps))
+        weight = cfg.orientation + (cfg.orientation_after - cfg.orientation) * part
+        total = total + weight * orientation(view.turned_away, view.opacity)
     return total * (latents_numel / QUOTED_FOR)

@@ -70,14 +70,31 @@ class Volume(Protocol):
     def density(self, points: Tensor, /) -> Tensor: ...
 
 
-class Rendering(NamedTuple):
-    """Per-ray maps; distances are in world units along the ray from the camera."""
+@runtime_checkable
+class Shader(Protocol):
+    """What light does to samples (src/scene/shading.py): their colours, and how far they look away."""
 
-    image: Float[Tensor, "batch 3 height width"]  # in [0, 1]
+    def __call__(
+        self, points: Tensor, density: Tensor, color: Tensor, view: Tensor, directions: Tensor, /
+    ) -> tuple[Tensor, Tensor]: ...
+
+
+class Rendering(NamedTuple):
+    """Per-ray maps; distances are in world units along the ray from the camera.
+
+    Colours have as many channels as the field and the background give them: three, in [0, 1], or a latent's.
+    """
+
+    image: Float[Tensor, "batch channels height width"]
     opacity: Float[Tensor, "batch 1 height width"]
     depth: Float[Tensor, "batch 1 height width"]  # expected; what passes through ends behind the sphere
     z_variance: Float[Tensor, "batch 1 height width"]  # of the distance, given an end in the object
-    foreground: Float[Tensor, "batch 3 height width"]  # times opacity, before the background is added
+    foreground: Float[Tensor, "batch channels height width"]  # times opacity, before the background is added
+    turned_away: Float[Tensor, "batch 1 height width"]  # how far what is seen looks away; 0 without a shader
+
+    def detach(self) -> "Rendering":
+        """The same maps without their graph."""
+        return Rendering(*(map_.detach() for map_ in self))
 
 
 def composite_weights(density: Float[Tensor, "rays bins"], length: Float[Tensor, "rays bins"]) -> Tensor:
@@ -99,7 +116,7 @@ def _weights(optical_depth: Float[Tensor, "rays bins"]) -> Float[Tensor, "rays b
 def composite(
     samples: Samples, density: Tensor, color: Tensor, rays: int, far_plane: Float[Tensor, " rays"]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Foreground [rays, 3], opacity, depth and z-variance [rays] of packed samples."""
+    """Foreground [rays, channels], opacity, depth and z-variance [rays] of packed samples."""
     # Survivors of a ray are moved up to the front of a row as long as the longest ray: sums within rows,
     # unlike differences of one running sum over all rays, do not depend on what else is in the chunk.
     counts = torch.bincount(samples.ray, minlength=rays)
@@ -113,7 +130,7 @@ def composite(
     weights = _weights(optical_depth)
     opacity = -torch.expm1(-optical_depth.sum(1))
     of_sample = weights.view(-1).index_select(0, slot)
-    foreground = color.new_zeros(rays, 3).index_add(0, samples.ray, of_sample[:, None] * color)
+    foreground = color.new_zeros(rays, color.shape[1]).index_add(0, samples.ray, of_sample[:, None] * color)
     first_moment = (weights * middle).sum(1)
     safe = opacity.clamp(min=1e-6)
     spread = (weights * (middle - (first_moment / safe)[:, None]).square()).sum(1) / safe
@@ -139,6 +156,7 @@ def render(
     camera: Cameras,
     cfg: RenderConfig,
     draw: Streams | None,
+    shader: Shader | None = None,
 ) -> Rendering:
     """Picture of the field in front of the background from each camera; `draw` None is evaluation.
 
@@ -161,8 +179,20 @@ def render(
     def shade(chunk: Chunk) -> tuple[Tensor, ...]:
         samples = chunk.samples()
         density, color = field(samples.points)
-        behind = far_plane.index_select(0, march.view(chunk.rays))
-        return add_up(samples, density, color, len(behind), behind)
+        view = march.view(chunk.rays)
+        if shader is not None:
+            of_sample = (
+                view.index_select(0, samples.ray),
+                directions[chunk.rays].index_select(0, samples.ray),
+            )
+            color, away_of_sample = shader(samples.points, density, color, *of_sample)
+        behind = far_plane.index_select(0, view)
+        maps = add_up(samples, density, color, len(view), behind)
+        away = torch.zeros_like(maps[1])
+        if shader is not None:
+            # It is for the normals to turn, not for the density to go (Poole et al. 2022).
+            away = add_up(samples, density.detach(), away_of_sample[:, None], len(view), behind)[0][:, 0]
+        return (*maps, away)
 
     def show_behind(rays: slice) -> tuple[Tensor, ...]:
         behind = background(directions[rays])
@@ -173,12 +203,12 @@ def render(
         return (behind,)
 
     chunks = march.plan(field.density, cfg.early_stop, cfg.chunk_samples)
-    foreground, opacity, depth, spread = _joined(shade, chunks)
+    foreground, opacity, depth, spread, away = _joined(shade, chunks)
     pieces = [slice(start, start + BEHIND) for start in range(0, batch * pixels, BEHIND)]
     (behind,) = _joined(show_behind, [slice(p.start, min(p.stop, batch * pixels)) for p in pieces])
     image = foreground + behind * (1 - opacity[:, None])
     shape = (batch, camera.height, camera.width, -1)
-    maps = (image, opacity, depth, spread, foreground)
+    maps = (image, opacity, depth, spread, foreground, away)
     return Rendering(*(map_.view(shape).permute(0, 3, 1, 2) for map_ in maps))
 
 

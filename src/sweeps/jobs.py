@@ -7,6 +7,7 @@ written beside the runs, where the process that the user started finds it.
 import getpass
 import json
 import os
+import platform
 import shutil
 import sys
 import tempfile
@@ -47,7 +48,13 @@ class Failures:
     def below(cls, folder: Path, swept: Sequence[str]) -> "Failures":
         """Make a place for notes; raises OSError where the folder cannot be written."""
         folder.mkdir(parents=True, exist_ok=True)
-        return cls(Path(tempfile.mkdtemp(prefix=".failures-", dir=folder.resolve())), tuple(swept))
+        here = f".failures-{platform.node()}-"
+        for left in folder.glob(f"{here}*"):  # by a command that was killed
+            pid = left.name.removeprefix(here).partition("-")[0]
+            if pid.isdecimal() and not _lives(int(pid)):
+                shutil.rmtree(left, ignore_errors=True)
+        notes = tempfile.mkdtemp(prefix=f"{here}{os.getpid()}-", dir=folder.resolve())
+        return cls(Path(notes), tuple(swept))
 
     def note(self, number: int, overrides: Sequence[str], error: Exception, sentence: str | None) -> None:
         """Say and write down that a job failed; without a sentence, the error is ours and is shown whole."""
@@ -67,6 +74,16 @@ class Failures:
         found = [Failure(*json.loads(path.read_text())) for path in sorted(self.notes.glob("*.json"))]
         shutil.rmtree(self.notes)
         return found
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
 
 
 @contextmanager

@@ -5,18 +5,18 @@ sweep.json keeps the command that last worked on it, and the jobs that failed.
 
 import hashlib
 import json
+import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from src.config import NOT_IDENTITY
 from src.errors import UserError
 from src.run.checkpoint import write_atomically
-from src.run.folder import leaves, read_manifest
+from src.run.folder import leaves, read_manifest, read_settings, say_what_changed
+from src.run.seal import unsealed
 
 Value = str | int | float | bool | None
 
@@ -69,7 +69,11 @@ def read_runs(folder: Path) -> list[Run]:
     """Read every run below a folder, in the order of the settings in which they differ; UserError if none."""
     if not folder.is_dir():
         raise UserError(f"sweep={folder} is no folder: name a sweep's, as in sweep=outputs/NAME")
-    runs = [_read(path.parent) for path in sorted(folder.glob("*/config.yaml"))]
+    found = {path.parent: read_settings(path.parent) for path in sorted(folder.glob("*/config.yaml"))}
+    runs = [_read(path, settings) for path, settings in found.items() if settings is not None]
+    for path, settings in found.items():
+        if settings is None:  # somebody else's, or damaged
+            print(f"{path} is left out: its config.yaml is none of a run's", file=sys.stderr)
     if not runs:
         raise UserError(f"sweep={folder} holds no run: name the folder that holds the runs' folders")
     names = independent(runs)
@@ -131,14 +135,8 @@ def remembered(folder: Path) -> tuple[str, dict[str, str]]:
         return "", {}
 
 
-def _read(folder: Path) -> Run:
-    path = folder / "config.yaml"
-    try:
-        whole = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
-        whole = None
-    if not isinstance(whole, dict):
-        raise UserError(f"{path} cannot be read: delete this run or train it anew")
+def _read(folder: Path, whole: Mapping[str, Any]) -> Run:
+    say_what_changed(folder)
     settings = {
         "loss" if name == "loss.name" else name: str(value) if isinstance(value, list) else value
         for name, value in leaves(whole)
@@ -149,19 +147,28 @@ def _read(folder: Path) -> Run:
 
 
 def _draws(folder: Path) -> tuple[str, ...]:
-    digests = []
-    try:
-        with (folder / "metrics.jsonl").open(encoding="utf-8") as rows:
-            digests = [json.loads(row)["draws"] for row in rows if row.endswith("\n")]
-    except FileNotFoundError:
-        pass  # it has no steps yet
+    """The digests of steps 0, 1, ... up to the first row that is not to be had."""
+    digests: list[str] = []
+    path = folder / "metrics.jsonl"
+    rows = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
+    for number, row in enumerate(rows):
+        try:
+            found = json.loads(row)
+            whole = found["step"] == number and isinstance(found["draws"], str)
+        except (ValueError, KeyError, TypeError):
+            whole = False
+        if not whole:
+            if row.endswith(b"\n"):  # else it is being written, or was when a kill came
+                print(f"{path} is damaged from row {number + 1} on, and read up to there", file=sys.stderr)
+            break
+        digests.append(found["draws"])
     return tuple(digests)
 
 
 def _evaluation(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
     """What src.evaluate found, unless the run has gone on since."""
     try:
-        found = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
+        found = unsealed(json.loads((folder / "evaluation.json").read_text(encoding="utf-8")))
         current = found["made_with"]["parameters_sha256"] == manifest["parameters_sha256"]
     except (OSError, ValueError, KeyError, TypeError):
         return None

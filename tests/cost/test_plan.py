@@ -132,7 +132,7 @@ def test_a_folder_needs_only_its_configuration(tmp_path: Path) -> None:
     assert next(weightless.prior._unet.parameters()).device == torch.device("meta")
     assert all(stretch.memory_bytes > weightless.bytes for stretch in plan(cfg).stretches)
     (tmp_path / "model/unet/config.json").write_text("{ no json")
-    with pytest.raises(UserError, match=r"^prior\.path=.*no readable configuration"):
+    with pytest.raises(UserError, match=r"^prior\.path=.*unet is broken"):
         plan(cfg)
 
 

@@ -25,7 +25,7 @@ def test_depth_is_bright_where_near() -> None:
     depth = torch.tensor([0.5, 2.5, 2.5]).view(1, 1, 1, 3)
     opacity = torch.tensor([1.0, 1.0, 0.0]).view(1, 1, 1, 3)
     nothing = torch.zeros(1, 3, 1, 3)
-    view = Rendering(nothing, opacity, depth, opacity * 0, nothing)
+    view = Rendering(nothing, opacity, depth, opacity * 0, nothing, opacity * 0)
     colors = color_depth(view, distance=1.5, radius=1.0)[0, :, 0].T
     torch.testing.assert_close(colors, torch.stack([DEPTH_COLORS[-1], DEPTH_COLORS[0], torch.zeros(3)]))
 

@@ -119,6 +119,6 @@ def test_a_turntable_that_is_none_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"RIFF")
     with pytest.raises(UserError, match=r"turntable\.webp cannot be read: write it anew with python"):
         read_turn(run)
-    Image.new("RGB", (24, 12)).save(path)
+    Image.new("RGB", (25, 12)).save(path)
     with pytest.raises(UserError, match="does not hold colour, depth, opacity side by side"):
         read_turn(run)

@@ -1,5 +1,7 @@
 """Checkpoints: what was saved comes back bit for bit, and nothing that goes wrong on disk loses it."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -83,7 +85,10 @@ def test_a_broken_newest_falls_back_loudly(
             newest.write_bytes(bytes(range(256)) * 4)
         case "missing":
             newest.unlink()
-    loaded = checkpoint.load_latest(tmp_path)
+    reader = checkpoint.load_latest(tmp_path)  # an export renames nothing
+    assert reader is not None
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".safetensors"] * (1 + newest.exists())
+    loaded = checkpoint.load_latest(tmp_path, aside=True)
     assert loaded is not None
     assert loaded.facts == {"step": 1}
     assert torch.equal(loaded.tensors["a"], tensors(1)["a"])
@@ -101,11 +106,87 @@ def test_a_kill_between_write_and_rename_leaves_the_old_one(tmp_path: Path) -> N
     assert loaded.facts == {"step": 1}
 
 
-def test_no_checkpoint_is_none(tmp_path: Path) -> None:
-    """Oracle: nothing there, or nothing whole there."""
+def test_no_checkpoint_is_none_and_nothing_whole_is_refused(tmp_path: Path) -> None:
+    """Oracle: None where nothing is; with broken ones alone, a sentence, and no file renamed."""
     assert checkpoint.load_latest(tmp_path / "nowhere") is None
-    (tmp_path / "step-00000001.safetensors").write_bytes(b"")
-    assert checkpoint.load_latest(tmp_path) is None
+    path = tmp_path / "step-00000001.safetensors"
+    path.write_bytes(b"")
+    with pytest.raises(UserError, match=r"holds no whole checkpoint \(step-00000001.*fresh=true"):
+        checkpoint.load_latest(tmp_path, aside=True)
+    assert path.exists()
+
+
+def test_what_only_looks_like_a_checkpoint_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Oracle: the user's own files and a cloud drive's copies: named, never read, renamed or counted."""
+    mine = ["step-final.safetensors", "step-00000009 (1).safetensors", "mine.ckpt", "step-7.safetensors"]
+    for name in mine:
+        (tmp_path / name).write_text("mine")
+    for step in (1, 2, 3):
+        checkpoint.save(tmp_path, Checkpoint(tensors(step), {"step": step}))
+    loaded = checkpoint.load_latest(tmp_path, aside=True)
+    assert loaded is not None
+    assert loaded.facts == {"step": 3}
+    assert checkpoint.steps(tmp_path) == [2, 3]
+    assert all((tmp_path / name).read_text() == "mine" for name in mine)
+    said = capsys.readouterr().err
+    assert [name in said for name in mine] == [True, True, False, True]
+
+
+def test_a_broken_file_is_never_set_aside_over_another(tmp_path: Path) -> None:
+    """Oracle: the two earlier ones under their names, with what was in them."""
+    checkpoint.save(tmp_path, Checkpoint(tensors(1), {"step": 1}))
+    for content in (b"first", b"second"):
+        (tmp_path / "step-00000002.safetensors").write_bytes(content)
+        checkpoint.load_latest(tmp_path, aside=True)
+    kept = [(tmp_path / f"step-00000002.broken{number}").read_bytes() for number in ("", "1")]
+    assert kept == [b"first", b"second"]
+
+
+def test_a_flipped_bit_in_the_facts_is_noticed(tmp_path: Path) -> None:
+    """Oracle: another step or seed in the header is another run; tensors alone cannot tell."""
+    path = checkpoint.save(tmp_path, Checkpoint(tensors(1), {"step": 1, "seed": 41}))
+    path.write_bytes(path.read_bytes().replace(b"41", b"43"))
+    with pytest.raises(UserError, match="differs from its checksum"):
+        checkpoint.load_latest(tmp_path)
+
+
+@pytest.mark.parametrize("reason", [errno.EINVAL, errno.ENOTSUP])
+def test_a_file_system_that_cannot_sync_folders_is_used_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: int
+) -> None:
+    """Oracle: CIFS, 9p and virtiofs say EINVAL; an error of the disk (EIO) is still one."""
+    fsync = os.fsync
+
+    def refuse(descriptor: int) -> None:
+        if os.path.isdir(f"/proc/self/fd/{descriptor}"):
+            raise OSError(reason, os.strerror(reason))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    checkpoint.save(tmp_path, Checkpoint(tensors(1), {"step": 1}))
+    checkpoint.write_atomically(tmp_path / "a.txt", b"a")
+    assert (tmp_path / "a.txt").read_bytes() == b"a"
+    reason = errno.EIO
+    with pytest.raises(UserError, match="Input/output error"):
+        checkpoint.save(tmp_path, Checkpoint(tensors(2), {"step": 2}))
+
+
+def test_one_that_cannot_be_removed_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Oracle: the new checkpoint is there, and the old one is named."""
+    for step in (1, 2):
+        checkpoint.save(tmp_path, Checkpoint(tensors(step), {"step": step}))
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    checkpoint.save(tmp_path, Checkpoint(tensors(3), {"step": 3}))
+    assert checkpoint.steps(tmp_path) == [1, 2, 3]
+    assert "step-00000001.safetensors could not be removed" in capsys.readouterr().err
 
 
 def test_a_disk_that_refuses_is_one_sentence_and_loses_nothing(

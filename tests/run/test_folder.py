@@ -3,8 +3,8 @@
 import errno
 import json
 import os
+import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -12,7 +12,9 @@ import yaml
 
 from src.config import as_dict, identity
 from src.errors import UserError
+from src.run import checkpoint
 from src.run import folder as run_folder
+from src.run.checkpoint import Checkpoint
 from tests.runs import tiny
 
 
@@ -23,13 +25,70 @@ def test_config_yaml_is_the_resolved_configuration(tmp_path: Path) -> None:
     assert yaml.safe_load((tmp_path / "config.yaml").read_text(encoding="utf-8")) == as_dict(cfg)
 
 
+OURS_INSIDE = (
+    *("checkpoints/step-00000010.safetensors", "checkpoints/step-00000005.broken"),
+    *("checkpoints/.step-00000015.part", "previews/step-00000010.png"),
+    "events/events.out.tfevents.1795656469.vm.9384.0",
+)
+MINE = (
+    *("mine.txt", "checkpoints/mine.ckpt", "checkpoints/step-final.safetensors"),
+    *("previews/step-00000010 (1).png", "events/notes.md", "turntable (1).mp4"),
+)
+
+
+def lay_out(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+
+
+def files_in(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_fresh_clears_what_is_ours_and_nothing_else(tmp_path: Path) -> None:
-    """Oracle: the folder's listing."""
-    for name in run_folder.OURS:
-        (tmp_path / name).mkdir() if "." not in name else (tmp_path / name).write_text("old")
-    (tmp_path / "mine.txt").write_text("mine")
+    """Oracle: the folder's listing, down to files that only look like ours."""
+    lay_out(tmp_path, *run_folder.FILES, "sheet.png", ".part.turntable.mp4", *OURS_INSIDE, *MINE)
     run_folder.begin(tiny(tmp_path, "fresh=true"), tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.yaml", "mine.txt"]
+    assert files_in(tmp_path) == {"config.yaml", *MINE}
+    assert all((tmp_path / name).read_text() == name for name in MINE)
+
+
+def test_fresh_follows_no_links(tmp_path: Path) -> None:
+    """Oracle: checkpoints kept on another disk by a link: its files of ours go, the link and others stay."""
+    elsewhere = tmp_path / "disk"
+    lay_out(elsewhere, "step-00000010.safetensors", "mine.ckpt")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/checkpoints").symlink_to(elsewhere)
+    run_folder.begin(tiny(tmp_path / "run", "fresh=true"), tmp_path / "run")
+    assert files_in(elsewhere) == {"mine.ckpt"}
+    assert (tmp_path / "run/checkpoints").is_symlink()
+
+
+@pytest.mark.parametrize("fresh", ["fresh=true", "fresh=false"])
+@pytest.mark.parametrize("name", ["config.yaml", "checkpoints/mine.ckpt", "turntable.mp4", "events/x"])
+def test_a_folder_of_somebody_elses_is_refused(tmp_path: Path, name: str, fresh: str) -> None:
+    """Oracle: the sentence names what is in the way; nothing changes, with fresh or without."""
+    lay_out(tmp_path, name)
+    with pytest.raises(UserError, match=rf"holds {name.split('/')[0]}, which no run of this program left"):
+        run_folder.open_folder(tiny(tmp_path, fresh))
+    assert files_in(tmp_path) == {name}
+    assert (tmp_path / name).read_text() == name
+
+
+@pytest.mark.parametrize("left", ["config.yaml", "manifest.json", "checkpoint"])
+def test_a_run_is_known_by_whatever_of_it_is_whole(tmp_path: Path, left: str) -> None:
+    """Oracle: the settings, the manifest or a checkpoint alone; beside them something damaged."""
+    cfg = tiny(tmp_path)
+    for name in ("config.yaml", "manifest.json", "checkpoints/step-00000004.safetensors"):
+        lay_out(tmp_path, name)
+    if left == "config.yaml":
+        run_folder.begin(cfg, tmp_path)
+    elif left == "manifest.json":
+        run_folder.write_manifest(tmp_path, {"prompt": "a", "versions": {}})
+    else:
+        checkpoint.save(tmp_path / "checkpoints", Checkpoint({"a": torch.ones(1)}, {"step": 2}))
+    assert run_folder.open_folder(cfg) == tmp_path
 
 
 @pytest.mark.parametrize("reason", [errno.EACCES, errno.ENOSPC, errno.EROFS])
@@ -74,22 +133,72 @@ def test_a_manifest_that_is_broken_is_no_manifest(tmp_path: Path) -> None:
     assert run_folder.read_manifest(tmp_path) == {}
     run_folder.write_manifest(tmp_path, {"a": 1})
     assert run_folder.read_manifest(tmp_path) == {"a": 1}
+    (tmp_path / "manifest.json").write_text("[]")
+    assert run_folder.read_manifest(tmp_path) == {}
 
 
-def test_other_files_of_the_prior_are_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Oracle: a line, but not for a first sitting, the same files elsewhere, or a manifest without."""
-    ours = {"model": {"source": "here", "sha256": {"unet": "a"}}}
-    moved = {"model": {"source": "there", "sha256": {"unet": "a"}}}
-    others = {"model": {"source": "here", "sha256": {"unet": "b"}}}
+def test_a_run_belongs_to_its_weights_and_not_to_their_place(tmp_path: Path) -> None:
+    """Oracle: equal digests elsewhere go on; one other digest, or a file more, is refused by name."""
+    cfg, ours = tiny(tmp_path), {"model": {"source": "here", "sha256": {"unet": "a" * 64, "vae": "c" * 64}}}
+    moved = {"model": {**ours["model"], "source": "there"}}
+    for before in (ours, moved, {}):
+        run_folder.check_same_prior(cfg, ours, before)
+    other = {"model": {"source": "here", "sha256": {"unet": "b" * 64, "vae": "c" * 64}}}
+    with pytest.raises(UserError, match=r"prior's unet has the sha256 b{12}…, not a{12}…: .*fresh=true"):
+        run_folder.check_same_prior(cfg, ours, other)
+    with pytest.raises(
+        UserError, match=r"absent: name the same weights with prior\.small_autoencoder=FOLDER"
+    ):
+        run_folder.check_same_prior(cfg, ours, ours | {"small_autoencoder": {"sha256": {"x": "d" * 64}}})
 
-    def begin(before: dict[str, Any]) -> dict[str, Any]:
-        return run_folder.open_manifest(tiny(tmp_path), torch.device("cpu"), 1, tmp_path, before, None, ours)
 
-    for before in ({}, begin({}), {"prior": moved}, {"step": 3}):
-        assert begin(before)["prior"] == ours
-    assert capsys.readouterr().out == ""
-    begin({"prior": others})
-    assert "the prior's files are not those used so far" in capsys.readouterr().out
+def test_where_the_prior_lies_is_no_difference(tmp_path: Path) -> None:
+    """Oracle: a path and a hub's list may change, which is told; the name of a prior may not."""
+    saved = json.loads(json.dumps(identity(tiny(tmp_path))))
+    assert not run_folder.check_same_run(tiny(tmp_path), saved)
+    assert run_folder.check_same_run(tiny(tmp_path, "prior.path=elsewhere/"), saved)
+    with pytest.raises(UserError, match=r"prior\.name=gaussian, not mine"):
+        run_folder.check_same_run(tiny(tmp_path, "prior.name=mine"), saved)
+
+
+def test_results_without_checkpoints_are_not_trained_over(tmp_path: Path) -> None:
+    """Oracle: a manifest that reached a step, or went on from one, asks for fresh; a first one does not."""
+    run_folder.write_manifest(tmp_path, {"prompt": "a", "resumed_from_steps": []})
+    run_folder.check_nothing_lost(tmp_path)
+    for reached in ({"step": 7}, {"resumed_from_steps": [4]}):
+        run_folder.write_manifest(tmp_path, reached)
+        with pytest.raises(UserError, match="but no checkpoint to go on from: fresh=true"):
+            run_folder.check_nothing_lost(tmp_path)
+
+
+def test_a_flipped_bit_in_a_record_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Oracle: a manifest whose number changed is not used; a metrics.jsonl that changed is named."""
+    (tmp_path / "metrics.jsonl").write_text('{"step": 0}\n')
+    run_folder.write_manifest(tmp_path, {"step": 41, "opacity": 0.5})
+    run_folder.say_what_changed(tmp_path)
+    assert capsys.readouterr().err == ""
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n')
+    run_folder.say_what_changed(tmp_path)
+    assert "metrics.jsonl is not what the run wrote" in capsys.readouterr().err
+    path = tmp_path / "manifest.json"
+    path.write_text(path.read_text().replace("41", "43"))
+    assert run_folder.read_manifest(tmp_path) == {}
+    assert "manifest.json is damaged and not used" in capsys.readouterr().err
+
+
+def test_the_commit_is_that_of_our_own_repository(tmp_path: Path) -> None:
+    """Oracle: git's own answer in a repository; none for a copy inside somebody else's."""
+
+    def git(*arguments: str) -> str:
+        named = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+        command = ["git", "-C", str(tmp_path), *named, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    git("init", "-q")
+    git("commit", "-q", "--allow-empty", "-m", "theirs")
+    assert run_folder.commit_of(tmp_path) == git("rev-parse", "HEAD")
+    (tmp_path / "copy").mkdir()
+    assert run_folder.commit_of(tmp_path / "copy") is None
 
 
 def test_provenance_works_without_git(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ def map_of(*values: float) -> Tensor:
 
 def view_of(opacity: Tensor, variance: Tensor) -> Rendering:
     picture = opacity.expand(1, 3, *opacity.shape[2:])
-    return Rendering(picture, opacity, opacity, variance, picture)
+    return Rendering(picture, opacity, opacity, variance, picture, opacity * 0)
 
 
 def test_values_in_closed_form() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from src.errors import UserError
 from src.sweeps import runs as sweep
+from src.sweeps.table import write_table
 from tests.small_sweeps import grid_of, make_run
 
 
@@ -60,5 +61,21 @@ def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
         sweep.read_runs(tmp_path)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.yaml").write_text("- no settings")
-    with pytest.raises(UserError, match=r"config\.yaml cannot be read: delete this run"):
+    with pytest.raises(UserError, match="holds no run"):
         sweep.read_runs(tmp_path)
+
+
+def test_what_is_not_ours_costs_a_sweep_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Oracle: the two runs beside three folders of others, which are named; the table is written."""
+    make_run(tmp_path, "seed=0", turns=False)
+    damaged = make_run(tmp_path, "seed=1", turns=False)
+    for name, content in (("theirs", "a: 1"), ("list", "- no settings"), ("noise", "{ \0")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text(content)
+    (damaged / "metrics.jsonl").write_text('{"step": 0, "draws": "a"}\n{"step": 2, "draws": "c"}\n')
+    runs = sweep.read_runs(tmp_path)
+    assert [run.draws for run in runs] == [("a", "b", "c"), ("a",)]
+    assert "| seed |" in write_table(tmp_path, runs).read_text()
+    said = capsys.readouterr().err
+    assert [f"{tmp_path / name} is left out" in said for name in ("theirs", "list", "noise")] == [True] * 3
+    assert "metrics.jsonl is damaged from row 2 on" in said

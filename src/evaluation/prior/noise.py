@@ -21,9 +21,9 @@ from src.evaluation.judge.judge import BUNDLED, Judge, load_judge
 from src.evaluation.judge.wording import Saying
 from src.evaluation.prior.score import Answer, ask
 from src.guidance.prior import Prior, PriorConfig, load_prior
+from src.guidance.sampling import denoised
 from src.run.checkpoint import write_atomically
 from src.streams import Streams
-from src.toybox.sample import denoised
 from src.toybox.world.pictures import shard
 from src.toybox.world.portraits import FRESH
 

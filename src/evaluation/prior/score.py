@@ -21,9 +21,10 @@ from src.evaluation.judge.judge import BUNDLED, Judge, load_judge
 from src.evaluation.judge.wording import VIEWS, Saying, question
 from src.evaluation.verdict import Rate, answers, chosen
 from src.guidance.prior import Prior, PriorConfig, load_prior
+from src.guidance.sampling import ddim
 from src.run.checkpoint import write_atomically
 from src.streams import Streams
-from src.toybox.sample import ddim, grid
+from src.toybox.sample import grid
 from src.toybox.world.captions import subjects, unseen
 from src.toybox.world.shapes import KINDS
 

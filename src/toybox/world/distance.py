@@ -2,6 +2,8 @@
 
 import hashlib
 import math
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -41,12 +43,33 @@ _SOURCES = ("paint", "solid", "distance", "lattice", "material", "render")
 _DIGEST = hashlib.blake2b(
     b"".join(Path(__file__).with_name(f"{name}.py").read_bytes() for name in _SOURCES), digest_size=8
 ).hexdigest()
-numba.config.CACHE_DIR = str(Path(__file__).parent / "__pycache__" / f"numba-{_DIGEST}")
+
+
+def cache_folder() -> str | None:
+    """Where compiled code can be kept: NUMBA_CACHE_DIR, beside this file, or the user's cache; else nowhere.
+
+    A source that is installed for everybody is read-only, and so is a container's home.
+    """
+    given, home = os.environ.get("NUMBA_CACHE_DIR"), os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    places = [Path(__file__).parent / "__pycache__", Path(home).expanduser() / "nfsd3d"]
+    for place in [Path(given), *places] if given else places:
+        folder = place / f"numba-{_DIGEST}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                return str(folder)
+        except (OSError, RuntimeError):
+            continue
+    return None
+
+
+_CACHE = cache_folder()
+numba.config.CACHE_DIR = _CACHE or ""
 
 
 def compiled(function: Function) -> Function:
-    """Compile for the types of the first call, keep the result on disk."""
-    return numba.njit(cache=True, fastmath=True, error_model="numpy")(function)
+    """Compile for the types of the first call, and keep the result on disk where it can be written."""
+    return numba.njit(cache=_CACHE is not None, fastmath=True, error_model="numpy")(function)
 
 
 @intrinsic  # type: ignore[untyped-decorator]

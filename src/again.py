@@ -1,0 +1,53 @@
+"""A run's settings as arguments: what a run wrote begins another, with whatever is changed beside it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from src.arguments import typed_path
+from src.config import RunConfig, setting_names
+from src.errors import UserError
+from src.run.folder import leaves, read_settings
+
+# Where and on what a run is computed, and what is said of it once, are not taken over.
+LEFT = ("preset", "out", "fresh", "plan", "plan_tflops", "device", "threads", "loss.name")
+
+
+def settings_of(place: str, named: Mapping[str, str], conf: Path) -> tuple[list[str], list[str]]:
+    """Arguments that repeat a run's settings, and the names of those that there are no more.
+
+    `place` is the run's folder or its config.yaml, `named` what else was given: a loss= or prior= of the
+    user's own leaves out the run's.  Values are Hydra's.  Raises UserError where there is no run, and for
+    preset= and experiment=, which would set everything anew.
+    """
+    path = Path(typed_path(place, "from"))
+    found = read_settings(path.parent if path.name == "config.yaml" else path)
+    if found is None:
+        raise UserError(f"from={place} is no run's folder: name one that holds a run's config.yaml")
+    if clash := [name for name in ("preset", "experiment") if name in named]:
+        raise UserError(f"from= and {clash[0]}= are both given: keep one of them")
+    groups = {"loss": str(found["loss"]["name"]), "preset": str(found.get("preset", "smoke"))}
+    prior = str(found.get("prior", {}).get("name", ""))
+    if (conf / "prior" / f"{prior}.yaml").is_file():
+        groups["prior"] = prior
+    chosen = [f"{group}={option}" for group, option in groups.items() if group not in named]
+    values, gone, known = [], [], set(setting_names(RunConfig))
+    skipped = {*LEFT, *named, *(["prompt"] if "prompts" in named else [])}
+    for name, value in leaves(found):
+        if name in skipped or name.partition(".")[0] in {"loss", "prior"} & set(named):
+            continue
+        if name in known:
+            values.append(f"{name}={_written(value)}")
+        else:
+            gone.append(name)
+    return [*chosen, *values], gone
+
+
+def _written(value: Any) -> str:
+    from src.command_line import quoted
+
+    if isinstance(value, list):
+        return f"[{','.join(_written(each) for each in value)}]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return quoted(value) if isinstance(value, str) else repr(value)
