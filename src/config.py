@@ -231,6 +231,8 @@ class RunConfig:
                 f"prompts.perp_neg={self.prompts.perp_neg} tells views apart, and latents are seen from "
                 "nowhere: leave it out, or choose generator=nerf"
             )
+        if self.source is not None:
+            self.source = typed_path(self.source, "source")
         if self.out is not None:
             if not self.out.strip():
                 raise UserError("out is empty: name a folder, or leave out= away to use outputs/")

@@ -33,8 +33,11 @@ from src.run.machine import peak_rss_bytes
 from src.run.seal import file_sha256, sealed, unsealed
 
 # Everything that a run writes, and nothing else, may be removed or replaced in its folder.
-FILES = ("config.yaml", "manifest.json", "metrics.jsonl", "previews.png", "turntable.mp4", "turntable.webp")
-OURS = (*FILES, "sheet.png", "picture.png", "events", CHECKPOINTS, "previews")
+FILES = (
+    *("config.yaml", "manifest.json", "metrics.jsonl", "previews.png", "turntable.mp4", "turntable.webp"),
+    *("sheet.png", "picture.png"),
+)
+OURS = (*FILES, "events", CHECKPOINTS, "previews")
 INSIDE = {
     CHECKPOINTS: re.compile(r"\.?step-\d{8,}\.(safetensors|broken\d*|part)"),
     "previews": re.compile(r"(\.part\.)?step-\d{8,}\.png"),
@@ -136,8 +139,8 @@ def left_by_a_run(folder: Path) -> list[Path]:
         for path in (folder / name).glob("*")
         if ours.fullmatch(path.name)
     ]
-    hidden = [form.format(name) for name in (*FILES, "sheet.png") for form in (".{}.part", ".part.{}")]
-    top = [folder / name for name in (*hidden, *FILES, "sheet.png")]
+    hidden = [form.format(name) for name in FILES for form in (".{}.part", ".part.{}")]
+    top = [folder / name for name in (*hidden, *FILES)]
     return [path for path in (*inside, *top) if path.is_file() or path.is_symlink()]
 
 
