@@ -13,7 +13,7 @@ export PROMPT := $(value prompt)
 unexport prompt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-gpu test-browser test-gltf gpu-report campaign check bench bench-peer clean
+.PHONY: help setup train test test-gpu test-browser test-gltf campaign gpu-report check bench bench-peer clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -33,15 +33,14 @@ test-gpu: $(INSTALLED) ## run the tests that need a CUDA device
 test-browser: $(INSTALLED) ## run the tests that need Chromium
 	@$(BIN)/python -m pytest -q -m browser
 
-gpu-report: $(INSTALLED) ## try and time everything on a GPU and write one file to send (device=cpu: a small rehearsal)
-	@$(BIN)/python -m src.gpu_report device=$(or $(device),cuda)
-
 test-gltf: $(INSTALLED) ## run the Khronos validator on exported meshes; needs Node
 	@test -d $(VENV)/node_modules/gltf-validator || npm install --silent --no-save --prefix $(VENV) gltf-validator@2.0.0-dev.3.10
 	@$(BIN)/python -m pytest -q -m node
 
 campaign: $(INSTALLED) ## kills, failing disks, flipped bits, bad input, NaN, a long run: hours (docs/reliability.md)
 	@$(BIN)/python -m pytest -q -m campaign
+gpu-report: $(INSTALLED) ## try and time everything on a GPU and write one file to send (device=cpu: a small rehearsal)
+	@$(BIN)/python -m src.gpu_report device=$(or $(device),cuda)
 
 check: $(INSTALLED) ## formatting, lint and types
 	$(BIN)/ruff format --check .

@@ -11,7 +11,6 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from src.config import RunConfig
@@ -23,7 +22,7 @@ from src.guidance.timesteps import sample_timesteps
 from src.run.finite import check_finite
 from src.run.ranks import Ranks
 from src.scene.cameras import Cameras
-from src.streams import Streams, upload
+from src.streams import Streams
 
 
 @dataclass
@@ -36,6 +35,10 @@ class Run:
     guide: Guide
     source: Generator | None = None  # what an edit began from, as it was
     ranks: Ranks = Ranks()  # the processes that share a step's views
+
+    def parameters(self) -> list[nn.Parameter]:
+        """What the optimiser changes."""
+        return [p for group in self.optimizer.param_groups for p in group["params"]]
 
     def modules(self) -> dict[str, nn.Module]:
         """What changes, by name; of the source its occupancy grid, which is refreshed along."""
@@ -93,29 +96,29 @@ def take_step(
     with part("backward"):
         (surrogate(seen.latents, grad) + seen.penalty).backward()
     with part("optimiser"):
-        parameters = [p for group in run.optimizer.param_groups for p in group["params"]]
-        run.ranks.sum_gradients(parameters, len(seen.latents) / cfg.batch_size)
-        back = get_total_norm([p.grad for p in parameters if p.grad is not None])
-        check_finite(
-            step, quantities(cfg, seen, t, terms, grad) | {"backward (the parameters' gradient)": back}
-        )
+        run.ranks.sum_gradients(run.parameters(), len(seen.latents) / cfg.batch_size)
+        refuse_what_is_not_finite(run, step, seen, terms, grad)
         run.optimizer.step()
         run.optimizer.zero_grad(set_to_none=True)
     seen = seen._replace(latents=seen.latents.detach(), penalty=seen.penalty.detach())
     return Step(seen, t, terms, grad, learnt)
 
 
-def quantities(
-    cfg: RunConfig, seen: Seen, t: Int[Tensor, "B"], terms: ScoreTerms, grad: Float[Tensor, "B C h w"]
-) -> dict[str, Tensor]:
-    """What a step made, in the order in which it made it; of predictions, the rows that were asked for."""
-    found = {} if seen.view is None else {"image": seen.view.image}
+def refuse_what_is_not_finite(run: Run, step: int, seen: Seen, terms: ScoreTerms, grad: Tensor) -> None:
+    """Raise UserError, naming what is not finite, if anything is; the host waits for the device once."""
+    gradients = [p.grad for p in run.parameters() if p.grad is not None]
+    whole = torch.nn.utils.get_total_norm(gradients)
+    if torch.stack([grad.norm(), seen.penalty.detach(), whole]).isfinite().all():
+        return
+    found = (
+        {} if seen.view is None else {f"image ({name})": map_ for name, map_ in seen.view._asdict().items()}
+    )
     found["latents"] = seen.latents.detach()
-    for name, mask in cfg.loss.needs(t).items():
-        asked = terms.reference if name.startswith(SOURCE) else terms
-        rows = upload(mask.nonzero()[:, 0], grad.device)
-        found[f"prediction ({name})"] = getattr(asked, name.removeprefix(SOURCE)).index_select(0, rows)
-    return found | {"gradient": grad, "penalty": seen.penalty.detach()}
+    for name, mask in run.cfg.loss.needs(terms.t.cpu()).items():
+        of = terms.reference if name.startswith(SOURCE) else terms
+        found[f"prediction ({name})"] = getattr(of, name.removeprefix(SOURCE))[mask]
+    found |= {"gradient": grad, "penalty": seen.penalty.detach(), "gradient of the parameters": whole}
+    check_finite(step, found)
 
 
 def most_rows(cfg: RunConfig, t_min: int, t_max: int) -> Int[Tensor, ""]:

@@ -31,12 +31,12 @@ from src.model import CHECKPOINTS
 from src.run import accelerators, checkpoint, machine
 from src.run import folder as run_folder
 from src.run.checkpoint import Checkpoint
-from src.run.finite import check_finite
+from src.run.finite import check_finite, parameters_of
 from src.run.log import METRICS, Log, Seconds
 from src.run.ranks import Ranks, join
 from src.run.seal import file_sha256
 from src.scene.cameras import Cameras, sample_cameras
-from src.step import Run, Step, take_step
+from src.step import Step, take_step
 from src.streams import Streams
 
 
@@ -92,8 +92,8 @@ def distil(cfg: RunConfig, folder: Path, ranks: Ranks) -> float:
 
     # The prior, and the prompt seen from every side; what is edited, and what is optimised.
     prior = load_named_prior(cfg, device)
-    threads = named or choose_threads(cfg, prior)
     run_folder.check_same_prior(cfg, prior.provenance(), weights)
+    threads = named or choose_threads(cfg, prior)
     begun = saved and cfg.generator is GeneratorKind.mesh  # what it began from is in its checkpoint
     source = load_source(cfg, prior, device) if cfg.source and not begun else None
     guide = make_guide(cfg, prior, source)
@@ -144,7 +144,7 @@ def distil(cfg: RunConfig, folder: Path, ranks: Ranks) -> float:
             draw = Streams(cfg.seed, step, views.start, device)
             done = take_step(run, step, draw, seconds, camera=ranks_camera(cfg, ranks, step, draw))
 
-            check_finite(step, parameters(run))
+            check_finite(step, parameters_of(run.modules()))
             rows = done.terms.unet_rows + len(done.t) * bool(done.learnt)  # a critic learns from one
             numbers = {"t": float(done.t.double().mean())} | found_by(cfg, done)
             opacity = numbers["opacity"]
@@ -217,15 +217,6 @@ def report_on_prompt(cfg: RunConfig, guide: Guide) -> None:
     unknown = unknown_words(cfg.prompt, prior.known_words) if prior.known_words is not None else {}
     for word, near in unknown.items():
         print(f"the prior does not know {word!r}; the nearest words it knows: {', '.join(near)}", flush=True)
-
-
-def parameters(run: Run) -> dict[str, torch.Tensor]:
-    """What a step has changed, by name."""
-    return {
-        f"parameter {part}.{name}": parameter.detach()
-        for part, module in run.modules().items()
-        for name, parameter in module.named_parameters()
-    }
 
 
 def found_by(cfg: RunConfig, done: Step) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from src.errors import UserError
 
@@ -11,9 +11,17 @@ from src.errors import UserError
 LOWER = "lower optimizer.lr_encoding and its neighbours or loss.guidance_scale"
 REMEDIES = {
     "prediction": "set prior.precision=float32 (half precision overflows first in the UNet)",
-    "backward": f"set prior.precision=float32 (half precision overflows on the way back), or {LOWER}",
     "latents": "set prior.precision=float32 (half precision overflows in the autoencoder)",
 }
+
+
+def parameters_of(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    """Every parameter, by the name that the sentence would give it."""
+    return {
+        f"parameter {part}.{name}": parameter.detach()
+        for part, module in modules.items()
+        for name, parameter in module.named_parameters()
+    }
 
 
 def check_finite(step: int, quantities: Mapping[str, Tensor]) -> None:

@@ -23,8 +23,8 @@ from src.errors import UserError
 from src.guidance.schedule import Stage
 from src.run.checkpoint import write_atomically
 
-SPANS = 5_000  # noted before they are added up: a wait in a thousand steps
 METRICS = "metrics.jsonl"
+SPANS = 5_000  # noted before they are added up: a wait in a thousand steps
 PARTS = ("render", "encode", "unet", "backward", "optimiser")
 
 

@@ -181,18 +181,15 @@ def render(
         density, color = field(samples.points)
         view = march.view(chunk.rays)
         if shader is not None:
-            of_sample = (
-                view.index_select(0, samples.ray),
-                directions[chunk.rays].index_select(0, samples.ray),
-            )
+            of_sample = view.index_select(0, samples.ray), directions[chunk.rays].index_select(0, samples.ray)
             color, away_of_sample = shader(samples.points, density, color, *of_sample)
-        behind = far_plane.index_select(0, view)
-        maps = add_up(samples, density, color, len(view), behind)
-        away = torch.zeros_like(maps[1])
-        if shader is not None:
-            # It is for the normals to turn, not for the density to go (Poole et al. 2022).
-            away = add_up(samples, density.detach(), away_of_sample[:, None], len(view), behind)[0][:, 0]
-        return (*maps, away)
+        far = far_plane.index_select(0, view)
+        found = add_up(samples, density, color, len(view), far)
+        if shader is None:
+            return found
+        # It is for the normals to turn, not for the density to go (Poole et al. 2022).
+        away = add_up(samples, density.detach(), away_of_sample[:, None], len(view), far)[0][:, 0]
+        return (*found, away)
 
     def show_behind(rays: slice) -> tuple[Tensor, ...]:
         behind = background(directions[rays])
@@ -203,12 +200,12 @@ def render(
         return (behind,)
 
     chunks = march.plan(field.density, cfg.early_stop, cfg.chunk_samples)
-    foreground, opacity, depth, spread, away = _joined(shade, chunks)
+    foreground, opacity, depth, spread, *away = _joined(shade, chunks)
     pieces = [slice(start, start + BEHIND) for start in range(0, batch * pixels, BEHIND)]
     (behind,) = _joined(show_behind, [slice(p.start, min(p.stop, batch * pixels)) for p in pieces])
     image = foreground + behind * (1 - opacity[:, None])
     shape = (batch, camera.height, camera.width, -1)
-    maps = (image, opacity, depth, spread, foreground, away)
+    maps = (image, opacity, depth, spread, foreground, *(away or [torch.zeros_like(opacity)]))
     return Rendering(*(map_.view(shape).permute(0, 3, 1, 2) for map_ in maps))
 
 
