@@ -2,7 +2,7 @@
 
 Its own conventions end here: images are [0, 1] outside and [-1, 1] inside, latents are always scaled,
 predictions are always noises (epsilon), and whatever precision the model computes in, the caller's comes
-back, contiguous.
+back.
 """
 
 from collections.abc import Sequence
@@ -140,7 +140,7 @@ class Prior:
             # Antialiased, because a shrunken image would otherwise send no gradient to most of its pixels.
             image = F.interpolate(image, size, mode="bilinear", align_corners=False, antialias=True)
         posterior = self._vae.encode((2 * image - 1).to(_first(self._vae).dtype)).latent_dist
-        mean, std = (numbers.to(image.dtype).contiguous() for numbers in (posterior.mean, posterior.std))
+        mean, std = posterior.mean.to(image.dtype), posterior.std.to(image.dtype)
         return self._scaling_factor * (mean + std * stream.normal(*mean.shape).to(mean))
 
     @torch.no_grad()
@@ -162,7 +162,7 @@ class Prior:
         """predict_noise, whose graph reaches what was added to the UNet (src/guidance/critic.py)."""
         inside = _first(self._unet).dtype
         output = self._unet(noised.to(inside), t, encoder_hidden_states=text.to(inside)).sample
-        output = output.to(noised.dtype).contiguous()
+        output = output.to(noised.dtype)
         if not self.predicts_velocity:
             return output
         # v = alpha eps - sigma z_0 (Salimans & Ho 2022), hence eps = alpha v + sigma z_t.
