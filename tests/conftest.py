@@ -6,13 +6,15 @@ from pathlib import Path
 
 # Before torch is imported: results and times then do not depend on how many cores the machine lends.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# Read where kernels are defined: nobody here has a GPU for them.
-os.environ["TRITON_INTERPRET"] = "1"
 
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
+
+# Read where kernels are defined: without a GPU, Triton's interpreter runs them.
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"
 
 # Numba and Triton read these functions' source and cannot see through a checking wrapper: before the hook.
 import src.scene.hash_grid_kernels

@@ -46,9 +46,9 @@ class LatentNeRF:
         cfg, rgb = self.cfg, step >= self.cfg.rgb_start_step
         field, background, occupancy = in_color(self.model) if rgb else self.model
         with part("render"):
-            occupancy.update(field, draw("occupancy"), step)
+            occupancy.update(field, draw.shared("occupancy"), step)
             if camera is None:
-                camera = sample_cameras(cfg.camera, cfg.batch_size, stage.resolution, draw("camera"))
+                camera = sample_cameras(cfg.camera, cfg.batch_size, stage.resolution, draw.here("camera"))
             view = render(field, background, occupancy, camera, cfg.render, draw)
         if rgb:
             with part("encode"):

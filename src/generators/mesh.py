@@ -37,7 +37,8 @@ class MeshGenerator:
         cfg, (surface, texture, background) = self.cfg, self.model
         with part("render"):
             if camera is None:
-                camera = sample_cameras(cfg.camera, cfg.batch_size, stage.resolution, draw("camera"))
+                camera = sample_cameras(cfg.camera, cfg.batch_size, stage.resolution, draw.here("camera"))
+            there = camera.to(next(background.parameters()).device)
             mesh = surface.mesh()
             if not len(mesh.faces):
                 raise UserError(
@@ -45,8 +46,8 @@ class MeshGenerator:
                     "optimizer.lr_surface, and start over with fresh=true"
                 )
             around = edges(mesh)
-            light = draw_light(cfg.shading, camera, step, draw("light")) if cfg.shading.on else None
-            view = render_mesh(mesh, around, texture, background, camera, draw, light)
+            light = draw_light(cfg.shading, there, step, draw("light")) if cfg.shading.on else None
+            view = render_mesh(mesh, around, texture, background, there, draw, light)
         with part("encode"):
             latents = self._prior.encode(view.image, draw("vae"))
         penalty = cfg.mesh.normal_consistency * normal_consistency(mesh, around)

@@ -35,7 +35,7 @@ class NeRF:
                 camera = sample_cameras(cfg.camera, cfg.batch_size, stage.resolution, draw.here("camera"))
             shader = None
             if cfg.shading.on:
-                light = draw_light(cfg.shading, camera, step, draw("light"))
+                light = draw_light(cfg.shading, camera.to(occupancy.bits.device), step, draw("light"))
                 shader = Shader(field.density, light, cfg.shading.normal_step)
             view = render(field, background, occupancy, camera, cfg.render, draw, shader)
         with part("encode"):

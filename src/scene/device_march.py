@@ -55,8 +55,9 @@ class DeviceMarch(March):
         for number in sorted(range(len(blocks)), key=lambda number: abs(number - len(blocks) // 2)):
             block = blocks[number]
             alive = self._alive(lines.some(block))
-            flat, counts = alive.view(-1).nonzero()[:, 0], alive.sum(1)
-            flat += block.start * self.bins
+            flat, counts = alive.view(-1).nonzero()[:, 0] + block.start * self.bins, alive.sum(1)
+            if rays * self.bins < 2**31:
+                flat = flat.to(torch.int32)
             if hiding and len(flat):
                 kept = self._in_sight(lines, flat, counts, density, early_stop, chunk_samples)
                 seen = flat[kept]
@@ -64,11 +65,10 @@ class DeviceMarch(March):
                 hiding = len(flat) - len(seen) >= WORTH_HIDING * len(flat)
                 flat = seen
                 counts = torch.zeros_like(counts).index_add_(
-                    0, flat // self.bins - block.start, torch.ones_like(flat)
+                    0, flat // self.bins - block.start, torch.ones_like(flat, dtype=counts.dtype)
                 )
             found[number] = flat, counts
         flat, counts = (torch.cat([found[n][which] for n in range(len(blocks))]) for which in (0, 1))
-        flat = flat.to(torch.int32) if rays * self.bins < 2**31 else flat
         return [
             Chunk(slice(*ray), partial(self._samples, lines, flat[slice(*sample)], ray[0]))
             for ray, sample in cut(counts.cpu().numpy(), chunk_samples)
@@ -153,14 +153,14 @@ def cut(
 def composite(
     samples: Samples, density: Tensor, color: Tensor, rays: int, far_plane: Float[Tensor, " rays"]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Foreground [rays, 3], opacity, depth and z-variance [rays] of packed samples."""
+    """Foreground [rays, channels], opacity, depth and z-variance [rays] of packed samples."""
     depth = density * samples.length
     counts = torch.zeros(rays, dtype=torch.int64, device=depth.device)
     counts.index_add_(0, samples.ray, torch.ones_like(samples.ray, dtype=torch.int64))
     weights = (-depth_before(depth, counts)).exp() * -torch.expm1(-depth)
     values = torch.cat([color, samples.middle[:, None]], 1)
-    seen = color.new_zeros(rays, 4).index_add(0, samples.ray, weights[:, None] * values)
-    foreground, first_moment = seen.split([3, 1], 1)
+    seen = color.new_zeros(rays, values.shape[1]).index_add(0, samples.ray, weights[:, None] * values)
+    foreground, first_moment = seen.split([color.shape[1], 1], 1)
     opacity = -torch.expm1(-depth.new_zeros(rays).index_add(0, samples.ray, depth))
     safe, first = opacity.clamp(min=1e-6), first_moment[:, 0]
     apart = samples.middle - (first / safe).index_select(0, samples.ray)

@@ -47,7 +47,7 @@ class AtOnce:
         rows, inside = self._locate(points.to(gradient.dtype))
         x, y, z = torch.stack([1 - inside, inside], -1).unbind(2)  # [n, L, 2]
         weights = z[:, :, :, None, None] * y[:, :, None, :, None] * x[:, :, None, None, :]
-        shares = weights.unsqueeze(-1) * upstream.view(*inside.shape[:2], 1, 1, 1, -1)
+        shares = weights.unsqueeze(-1) * upstream.reshape(*inside.shape[:2], 1, 1, 1, -1)
         gradient.index_add_(0, rows.view(-1), shares.view(-1, gradient.shape[1]))
 
     def _locate(self, points: Tensor) -> tuple[Tensor, Tensor]:

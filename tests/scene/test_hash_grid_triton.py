@@ -12,6 +12,7 @@ from src.scene.hash_grid_triton import InTriton
 from src.scene.levels import HashGridBackend, HashGridConfig, encode_reference
 from src.streams import Streams
 
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 CONFIGS = st.builds(
     HashGridConfig,
     levels=st.integers(1, 3),
@@ -23,18 +24,18 @@ CONFIGS = st.builds(
 
 
 def compared(cfg: HashGridConfig, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Encoding and the table's gradient by Triton in float32, and by the readable form in float64."""
+    """Encoding and the table's gradient by Triton, and by the readable form, in float32."""
     grid = HashGrid(cfg, Streams(0, 0))
     table = (grid.table.detach() * 1e4).requires_grad_()  # entries of order one
     points = Streams(0, 1)("points").uniform(1, count, 3)[0]
     upstream = Streams(0, 2)("upstream").normal(1, count, grid.output_size)[0]
     expected = encode_reference(points, table, grid.levels)
     expected.backward(upstream)
-    kernels, gradient = InTriton(grid.levels), torch.zeros_like(table)
-    encoded = kernels.encode(points, table.detach())
-    kernels.accumulate(points, upstream, gradient)
+    kernels, gradient = InTriton(grid.levels), torch.zeros_like(table, device=DEVICE)
+    encoded = kernels.encode(points.to(DEVICE), table.detach().to(DEVICE))
+    kernels.accumulate(points.to(DEVICE), upstream.to(DEVICE), gradient)
     assert table.grad is not None
-    return encoded, expected.detach(), gradient, table.grad
+    return encoded.cpu(), expected.detach(), gradient.cpu(), table.grad
 
 
 @given(CONFIGS, st.integers(0, 40))
@@ -69,7 +70,7 @@ def test_a_grid_trains_through_triton() -> None:
     plain = HashGrid(cfg, Streams(0, 0))
     kernels = HashGrid(HashGridConfig(**{**vars(cfg), "backend": HashGridBackend.triton}), Streams(0, 0))
     parts = Streams(0, 1)("points").uniform(1, 40, 3)[0].split(20)
-    for grid in (plain, kernels):
-        sum(grid(part).square().sum() for part in parts).backward()
+    for grid, device in ((plain, "cpu"), (kernels.to(DEVICE), DEVICE)):
+        sum(grid(part.to(device)).square().sum() for part in parts).backward()
     largest = float(plain.table.grad.abs().max())
-    torch.testing.assert_close(kernels.table.grad, plain.table.grad, rtol=0, atol=1e-5 * largest)
+    torch.testing.assert_close(kernels.table.grad.cpu(), plain.table.grad, rtol=0, atol=1e-5 * largest)

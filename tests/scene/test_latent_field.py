@@ -2,7 +2,6 @@ import torch
 
 from src.scene.background import BackgroundConfig
 from src.scene.field import Field, FieldConfig
-from src.scene.hash_grid import HashGridConfig
 from src.scene.latent_field import (
     STABLE_DIFFUSION,
     ColoredBackground,
@@ -12,6 +11,7 @@ from src.scene.latent_field import (
     LatentField,
     fit_colors,
 )
+from src.scene.levels import HashGridConfig
 from src.scene.texture_field import TextureField
 from src.streams import Streams
 
