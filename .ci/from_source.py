@@ -1,4 +1,4 @@
-"""Build as setuptools does, but no wheel: nfsd3d runs from its checkout, conf/ and the weights beside src/."""
+"""Build as setuptools does, but no wheel: nfsd3d runs from its checkout, conf/ and weights beside src/."""
 
 from typing import Any, NoReturn
 

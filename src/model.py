@@ -114,6 +114,7 @@ def look(cfg: RunConfig, model: Model, camera: Cameras) -> Rendering:
         azimuth=camera.azimuth.to(device),
         distance=camera.distance.to(device),
         fov=camera.fov.to(device),
+        pose=None if camera.pose is None else camera.pose.to(device),
     )
     return render(*in_color(model), there, cfg.render, None)
 

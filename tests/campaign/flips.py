@@ -106,8 +106,8 @@ def checked(folder: Path) -> tuple[dict[str, Any] | None, str]:
     return (found if code == 0 and first == 0 else None if code == 2 else found), said.getvalue()
 
 
-def campaign(places: int, seed: int, out: Path) -> list[dict[str, Any]]:
-    """Damage every file of both runs at so many places in each way."""
+def campaign(places: int, seed: int, out: Path, only: str = "") -> list[dict[str, Any]]:
+    """Damage every file of both runs (of those whose names hold `only`) at so many places in each way."""
     twins = {"ended": out / "twins/ended/run", "stopped": out / "twins/stopped/run"}
     emptied(out)
     assert run(children.train(twins["ended"], *SHORT), out / "said").code == 0
@@ -134,6 +134,7 @@ def campaign(places: int, seed: int, out: Path) -> list[dict[str, Any]]:
 
         assert run(whole, out / "said").code == 0, (out / "said.err").read_text()[-2000:]
         names = [path.relative_to(twin).as_posix() for path in sorted(twin.rglob("*")) if path.is_file()]
+        names = [name for name in names if only in name]
 
         def one_file(name: str, state: str = state) -> Callable[[], int]:
             def task() -> int:

@@ -22,7 +22,7 @@ STEP = 4
 
 def spoilt(value: Any) -> Any:
     """A tensor with one NaN in it."""
-    other = value.clone()
+    other = value.clone(memory_format=torch.contiguous_format)
     other.view(-1)[0] = torch.nan
     return other
 
