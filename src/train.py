@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from src.assemble import assemble, make_guide
-from src.config import RunConfig, as_dict, identity
+from src.config import GeneratorKind, RunConfig, as_dict, identity
 from src.cost.plan import describe_plan, plan
 from src.cost.preflight import describe, preflight
 from src.door import door
@@ -83,7 +83,8 @@ def distil(cfg: RunConfig, folder: Path) -> float:
     # The prior, and the prompt seen from every side; what is edited, and what is optimised.
     prior = load_named_prior(cfg, device)
     run_folder.check_same_prior(cfg, prior.provenance(), weights)
-    source = load_source(cfg, prior, device) if cfg.source else None
+    begun = saved and cfg.generator is GeneratorKind.mesh  # what it began from is in its checkpoint
+    source = load_source(cfg, prior, device) if cfg.source and not begun else None
     guide = make_guide(cfg, prior, source)
     prior.release_text_encoder()
     report_on_prompt(cfg, guide)
@@ -128,9 +129,7 @@ def distil(cfg: RunConfig, folder: Path) -> float:
             done = take_step(run, step, draw, seconds)
 
             check_finite(step, quantities(run, done))
-            unet_rows += done.terms.unet_rows + (
-                len(done.t) if done.learnt else 0
-            )  # the critic trains on one
+            unet_rows += done.terms.unet_rows + len(done.t) * bool(done.learnt)  # a critic learns from one
             if done.seen.view is not None:
                 opacity = float(done.seen.view.opacity.mean())
             numbers = {

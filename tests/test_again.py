@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from src import command_line
+from src.arguments import typed_path
 from src.config import as_dict, identity
 from src.door import CONF, settings
 from src.errors import UserError
@@ -100,7 +101,9 @@ def test_a_path_means_one_thing(monkeypatch: pytest.MonkeyPatch, setting: str, n
         "prior.small_autoencoder": lambda: cfg.prior.small_autoencoder,
         "video.path": lambda: cfg.video.path,
     }[setting]()
-    assert found == str(Path(name.replace("~/", "/home/somebody/", 1) if name.startswith("~") else name))
+    home = name.replace("~/", "/home/somebody/", 1) if name.startswith("~") else name
+    assert found == ("./~x" if name == "./~x" else str(Path(home)))
+    assert typed_path(found, setting) == found
 
 
 def test_homes_of_nobody_are_said() -> None:

@@ -49,7 +49,8 @@ def test_the_paper_preset_is_the_papers() -> None:
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_preset_composes_with_every_loss(preset: str, loss: str) -> None:
     """Oracle: the types; the preset's name is recorded."""
-    cfg = settings("prompt=a", f"preset={preset}", f"loss={loss}")
+    edits = ["source=a/run"] if loss == "dds" else []
+    cfg = settings("prompt=a", f"preset={preset}", f"loss={loss}", *edits)
     assert (cfg.preset, cfg.loss_name) == (preset, loss)
 
 

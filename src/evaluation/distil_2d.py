@@ -1,8 +1,9 @@
 """What losses make of latents alone, without any 3-D: `python -m src.evaluation.distil_2d`.
 
-Every method starts from the same grey picture, sees the same draws and takes the same steps of Adam; what
-comes out is compared with samples of the prior.  Beside each stands R, how far NFSD should overshoot: only
-t < cut pulls back, so for Gaussians it rests at mu_g + R (mu_g - mu_neg), mu_g being the guided mean.
+Every method starts from the same noise, sees the same draws and takes the same steps (those of training, with
+generator=latents); what comes out is compared with samples of the prior.  Beside each stands R, how far NFSD
+should overshoot: only t < cut pulls back, so for Gaussians it rests at mu_g + R (mu_g - mu_neg), mu_g being
+the guided mean.
 """
 
 import sys
@@ -13,24 +14,20 @@ from pathlib import Path
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from tqdm import tqdm
 
 from src.arguments import in_range, parse
 from src.command_line import prompt_list
 from src.config import RunConfig
 from src.door import CONF, one_sentence, settings
+from src.evaluation.distilled import distil
 from src.evaluation.looks import floor, spectrum_distance
 from src.evaluation.suite.suite import Method, methods
 from src.guidance.losses import NFSD
 from src.guidance.prior import Prior, load_prior
-from src.guidance.prompts import Text
 from src.guidance.sampling import ddim
-from src.guidance.terms import Question, score_terms
-from src.guidance.timesteps import sample_timesteps
 from src.run.checkpoint import write_atomically
 from src.streams import Streams
 from src.toybox.sample import grid
-from src.toybox.world.pairs import GREY
 
 SAMPLES = 4  # of each prompt, that methods are compared with
 
@@ -41,7 +38,8 @@ class Settings:
 
     losses: str = "[sds@7.5,sds,nfsd,nfsd+loss.cut=200,nfsd+loss.cut=200+loss.sigma_power=2]"
     prompts: str = "gallery"  # of conf/prompts
-    preset: str = "bench"  # whose steps and whose range of t
+    preset: str = "bench"  # whose losses and whose range of t
+    steps: int = 300
     pictures: int = 2  # of each prompt
     lr: float = 0.03
     seed: int = 0
@@ -49,28 +47,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         in_range(self, ["pictures"], 1, 1000)
+        in_range(self, ["steps"], 1, 10**6)
         in_range(self, ["lr"], 1e-6, 10)
         in_range(self, ["seed"], 0, 2**31)
-
-
-def distil(
-    prior: Prior, cfg: RunConfig, prompts: Sequence[str], lr: float, seed: int
-) -> Float[Tensor, "N C h w"]:
-    """Latents after cfg.steps of Adam along cfg.loss, one for each prompt, from a grey picture on."""
-    count = len(prompts)
-    cond = prior.embed(list(prompts))
-    nothing, negative = (prior.embed([said]).expand_as(cond) for said in ("", cfg.prompts.negative))
-    text = Text(cond, nothing, negative)
-    start = torch.full((count, 3, prior.image_size, prior.image_size), GREY)
-    latents = prior.encode(start, Streams(seed, 0)("distil-2d/vae")).detach().requires_grad_()
-    optimizer = torch.optim.Adam([latents], lr, (cfg.optimizer.beta1, cfg.optimizer.beta2))
-    for step in tqdm(range(cfg.steps), desc=cfg.loss_name, leave=False):
-        stage, draw = cfg.schedule.at(step), Streams(seed, step)
-        t = sample_timesteps(stage.t_min, stage.t_max, count, draw("t"))
-        noise = draw("noise").normal(*latents.shape)
-        latents.grad = cfg.loss(score_terms(prior, Question(latents, noise, t, text), cfg.loss.needs(t)))
-        optimizer.step()
-    return latents.detach()
 
 
 def overshoot(cfg: RunConfig, prior: Prior, deviation: float) -> float:
@@ -105,10 +84,12 @@ def repeated(prompts: Sequence[str], times: int) -> list[str]:
 def compare(cfg: Settings, chosen: Sequence[Method]) -> tuple[str, Float[Tensor, "N 3 H W"], int]:
     """Distil, and compare with samples; returns a table in Markdown, all pictures, and how many a row."""
     prompts = prompt_list("prompts", cfg.prompts, CONF)
-    runs = [
-        settings("prompt=any", f"preset={cfg.preset}", "prior=toybox", *one.overrides()) for one in chosen
-    ]
-    prior = load_prior(runs[0].prior, "cpu")
+    annealed = settings("prompt=any", f"preset={cfg.preset}").schedule.t_max_after
+    said = [f"preset={cfg.preset}", "prior=toybox", "generator=latents", f"batch_size={cfg.pictures}"]
+    said += [f"steps={cfg.steps}", f"seed={cfg.seed}", f"optimizer.lr_latents={cfg.lr}"]
+    said += [f"schedule.t_max_after={annealed}"]  # latents alone would not be annealed
+    runs = [[settings(f"prompt={prompt}", *said, *one.overrides()) for prompt in prompts] for one in chosen]
+    prior = load_prior(runs[0][0].prior, "cpu")
     # As src/evaluation/looks.py samples, but several for each of few prompts.
     drawn = ddim(
         prior, repeated(prompts, SAMPLES), 7.5, 25, Streams(cfg.seed, 0)("distil-2d/samples"), eta=1.0
@@ -116,19 +97,18 @@ def compare(cfg: Settings, chosen: Sequence[Method]) -> tuple[str, Float[Tensor,
     deviation, samples = spread(drawn, SAMPLES), prior.decode(drawn)
     lines = ["| | R | size of latents, of samples' | distance of spectrum (dB) |", "|---|---:|---:|---:|"]
     rows = []
-    wanted = repeated(prompts, cfg.pictures)
-    for one, run in zip(chosen, runs, strict=True):
-        latents = distil(prior, run, wanted, cfg.lr, cfg.seed)
+    for one, each in zip(chosen, runs, strict=True):
+        latents = torch.cat([distil(run, prior).latents for run in each])
         rows.append(prior.decode(latents))
         size = float(latents.square().mean().sqrt() / drawn.square().mean().sqrt())
         cells = [
-            f"{overshoot(run, prior, deviation):.2g}",
+            f"{overshoot(each[0], prior, deviation):.2g}",
             f"{size:.2f}",
             f"{spectrum_distance(rows[-1], samples):.2f}",
         ]
-        lines.append(f"| {one.title(run)} | {' | '.join(cells)} |")
+        lines.append(f"| {one.title(each[0])} | {' | '.join(cells)} |")
     lines.append(f"| samples among themselves | | 1 | {floor(samples, spectrum_distance):.2f} |")
-    return "\n".join(lines) + "\n", torch.cat(rows), len(wanted)
+    return "\n".join(lines) + "\n", torch.cat(rows), len(prompts) * cfg.pictures
 
 
 @one_sentence

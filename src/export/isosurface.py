@@ -78,11 +78,10 @@ def best_level(peak: Float[Tensor, "*pixels"], inside: Bool[Tensor, "*pixels"]) 
     return float(descending[best : best + 2].mean())
 
 
-def extract(model: Model, views: Views, resolution: int, faces: int, whole: bool = False) -> Trimesh:
-    """The surface that the views show, in world units, of at most `faces` triangles (0: of all).
+def levelled(model: Model, views: Views, resolution: int) -> tuple[Float[Tensor, "n n n"], float]:
+    """The volume of `wall_opacity`, and the level at which it has the surface that the views show.
 
-    With `whole` every edge lies between two triangles, at the cost of detail where decimation cannot do it.
-    Raises UserError where they show none, and where so few triangles bound nothing.
+    Raises UserError where they show none.
     """
     inside = silhouettes(views)[:, 0]
     share = float(inside.float().mean())
@@ -92,7 +91,16 @@ def extract(model: Model, views: Views, resolution: int, faces: int, whole: bool
             "turntable, and train longer or with another seed"
         )
     volume = wall_opacity(model, resolution)
-    level = best_level(peaks(volume, model.field.radius, views.camera), inside)
+    return volume, best_level(peaks(volume, model.field.radius, views.camera), inside)
+
+
+def extract(model: Model, views: Views, resolution: int, faces: int, whole: bool = False) -> Trimesh:
+    """The surface that the views show, in world units, of at most `faces` triangles (0: of all).
+
+    With `whole` every edge lies between two triangles, at the cost of detail where decimation cannot do it.
+    Raises UserError where they show none, and where so few triangles bound nothing.
+    """
+    volume, level = levelled(model, views, resolution)
     mesh = closed(volume, level, model.field.radius)
     if faces and len(mesh.faces) > faces:
         mesh = mesh.simplify_quadric_decimation(face_count=faces)

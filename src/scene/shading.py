@@ -27,9 +27,9 @@ class ShadingConfig:
     """How views are lit in training (closest public config: threestudio's dreamfusion-sd.yaml).
 
     Nothing is lit unless it is `on`, nor before `start_step`: then there are only colours.  Later a view is
-    left so with the probability `unlit`; of the others a share of `textureless` shows white clay.  `soft`
-    draws the ambient part anew for each view instead of `ambient` (Magic3D).  The light is in the direction of the
-    camera moved by a normal deviate of `spread` along each axis, at a distance from the middle between
+    left so with the probability `unlit`; of the others a share of `textureless` is white clay.  `soft`
+    draws the ambient part anew for each view, not `ambient` (Magic3D).  The light is in the direction of
+    the camera moved by a normal deviate of `spread` along each axis, at a distance from the middle between
     `light_min` and `light_max`.  `normal_step` is the length of the differences.  Lengths in world units.
     """
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from src.door import settings
-from src.evaluation.distil_2d import distil, overshoot, spread
+from src.evaluation.distil_2d import overshoot, spread
+from src.evaluation.distilled import distil
 from src.guidance.gaussian import gaussian_prior
 from tests.oracles import push_over_pull
 
@@ -27,7 +28,7 @@ def overshot(cut: int) -> float:
     ],
 )
 def test_latents_come_to_rest_where_gaussians_say(loss: tuple[str, ...], rest: float) -> None:
-    """Oracle: the fixed points of SDS and of NFSD (tests/guidance/test_losses.py); from 0.6, not at any.
+    """Oracle: the fixed points of SDS and of NFSD (tests/guidance/test_losses.py), from Gaussian starts.
 
     0.05, because Adam divides rare large gradients by what came before them: its rest is not quite the mean
     gradient's.
@@ -35,8 +36,8 @@ def test_latents_come_to_rest_where_gaussians_say(loss: tuple[str, ...], rest: f
     prior = gaussian_prior(
         size=8, deviation=0.5, means={said: torch.full((3, 8, 8), mean) for said, mean in MEANS.items()}
     )
-    found = distil(prior, settings(*RUN, *loss), ["good"] * 16, 0.03, seed=0)
-    assert found.mean().item() == pytest.approx(rest, abs=0.05)
+    found = distil(settings(*RUN, *loss, "generator=latents", "batch_size=16", "steps=300"), prior)
+    assert found.latents.mean().item() == pytest.approx(rest, abs=0.05)
 
 
 def test_overshoot_is_push_over_pull() -> None:
@@ -54,3 +55,14 @@ def test_spread_is_that_within_prompts() -> None:
     """Oracle: two prompts whose latents differ by 100 between them and by +-1 within."""
     latents = torch.tensor([-1.0, 1, 99, 101]).view(4, 1, 1, 1)
     assert spread(latents, 2) == pytest.approx(2**0.5)
+
+
+def test_a_run_is_known_by_its_draws() -> None:
+    """Oracle: another loss sees the same draws, another seed does not."""
+    prior = gaussian_prior(size=8, deviation=0.5)
+    said = ("prompt=good", "preset=smoke", "generator=latents", "batch_size=1", "steps=3")
+    first, other_loss, other_seed = (
+        distil(settings(*said, *more), prior) for more in ((), ("loss=sds",), ("seed=1",))
+    )
+    assert first.digest == other_loss.digest != other_seed.digest
+    assert not torch.equal(first.latents, other_loss.latents)

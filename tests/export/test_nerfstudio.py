@@ -37,7 +37,7 @@ def test_a_turntable_through_nerfstudio_is_the_turntable(tmp_path: Path) -> None
     """Oracle: our own cameras, written in nerfstudio's format; pixels agree to a rounding."""
     ball_run(tmp_path / "run", 1)
     cfg, model, _ = load_run(tmp_path / "run", CPU)
-    ring = orbit(3, 15, 1.45, 45, 16)
+    ring = orbit(3, 15.0, 1.45, 45.0, 16)
     path = written(ring, tmp_path / "camera_path.json")
     found = video.cameras(VideoConfig(size=16, path=str(path)))
     torch.testing.assert_close(found.poses(), ring.poses())
@@ -56,9 +56,9 @@ def test_a_camera_may_look_past_the_object(tmp_path: Path) -> None:
     """Oracle: turned about its own up by half the field of view, it sees the ball at its edge only."""
     ball_run(tmp_path / "run", 1)
     cfg, model, _ = load_run(tmp_path / "run", CPU)
-    ring = orbit(1, 0, 1.45, 45, 16)
+    ring = orbit(1, 0.0, 1.45, 45.0, 16)
     pose = ring.poses().clone()
-    right, up, backward = pose[0, :, :3].clone().unbind(-1)
+    right, _, backward = pose[0, :, :3].clone().unbind(-1)
     turn = torch.tensor(22.5).deg2rad()
     pose[0, :, 0] = turn.cos() * right - turn.sin() * backward
     pose[0, :, 2] = turn.sin() * right + turn.cos() * backward

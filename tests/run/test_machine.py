@@ -44,7 +44,7 @@ def test_a_launcher_can_grant_fewer_threads(
         torch.set_num_threads(before)
 
 
-def test_the_first_signal_is_collected_and_the_second_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_first_signal_is_collected_and_the_second_obeyed(capfd: pytest.CaptureFixture[str]) -> None:
     """Oracle: the list that the loop looks at; handlers are as before afterwards."""
     before = signal.getsignal(signal.SIGTERM)
     with machine.interruptible() as received:
@@ -53,7 +53,7 @@ def test_the_first_signal_is_collected_and_the_second_obeyed(capsys: pytest.Capt
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGTERM) == before
-    assert "once more to stop at once" in capsys.readouterr().err
+    assert "once more to stop at once" in capfd.readouterr().err
 
 
 def test_peak_memory_is_in_bytes() -> None:

@@ -49,13 +49,12 @@ def figure(prior: Prior, prompts: Sequence[str], seed: int) -> Figure:
             ]
         )
         found[scale] = images = decoded(prior, latents)
-        clipped = ((images < CLIPPED) | (images > 1 - CLIPPED)).float().mean((1, 2, 3))
         chroma = torch.tensor([saturation(image[None]) for image in images])
         numbers.append(
             {
                 "s": scale,
                 "chroma of the object": mean(chroma),
-                "clipped channels": mean(clipped),
+                "clipped channels": mean(clipped(images)),
                 "size of the latents": mean(size(latents)),
             }
         )
@@ -63,13 +62,18 @@ def figure(prior: Prior, prompts: Sequence[str], seed: int) -> Figure:
     return Figure(plate([f"s = {scale:g}" for scale in SCALES], rows), numbers, caption(prompts, numbers))
 
 
+def clipped(images: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N"]:
+    """Share of a picture's channels that are at 0 or 1, to 8 bits."""
+    return ((images < CLIPPED) | (images > 1 - CLIPPED)).float().mean((1, 2, 3))
+
+
 def caption(prompts: Sequence[str], numbers: Numbers) -> str:
     """Say what is drawn and what was measured."""
     by_scale = {row["s"]: row for row in numbers}
     ends = {"first": by_scale[1.0], "middle": by_scale[7.5], "last": by_scale[100.0]}
     chroma = {end: row["chroma of the object"].value for end, row in ends.items()}
-    clipped = {f"clipped_{end}": row["clipped channels"].value for end, row in ends.items()}
+    at_ends = {f"clipped_{end}": row["clipped channels"].value for end, row in ends.items()}
     sizes = {f"size_{end}": row["size of the latents"].value for end, row in ends.items()}
     shares = [row["clipped channels"].value for row in numbers]
     verdict = "as the paper says" if shares == sorted(shares) else "not rising with every s"
-    return CAPTION.format(steps=STEPS, count=len(prompts), verdict=verdict, **chroma, **clipped, **sizes)
+    return CAPTION.format(steps=STEPS, count=len(prompts), verdict=verdict, **chroma, **at_ends, **sizes)
