@@ -32,7 +32,7 @@ def image(patch: pytest.MonkeyPatch, late: Callable[[], bool]) -> None:
 
     def rendered(*given: Any, **named: Any) -> Any:
         view = render(*given, **named)
-        return view._replace(foreground=spoilt(view.foreground)) if late() else view
+        return view._replace(image=spoilt(view.image)) if late() else view
 
     patch.setattr(src.generators.nerf, "render", rendered)
 
