@@ -52,6 +52,12 @@ def test_what_is_given_beside_it_wins(run: Path) -> None:
     assert other.field == changed.field
 
 
+def test_another_generator_comes_back(tmp_path: Path) -> None:
+    """Oracle: identity; its group is chosen, as a user would."""
+    begin(tiny(tmp_path, "generator=latents"), tmp_path)
+    assert identity(settings(f"from={tmp_path}")) == identity(tiny(tmp_path, "generator=latents"))
+
+
 def test_what_cannot_be_taken_over_is_said(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Oracle: one sentence each; a setting that is gone is named, and the rest is used."""
     with pytest.raises(UserError, match=r"from=nowhere is no run's folder"):
