@@ -30,7 +30,8 @@ from src.errors import UserError
 from src.scene.background import Background, BackgroundConfig
 from src.scene.cameras import CameraConfig, sample_cameras
 from src.scene.field import Field, FieldConfig
-from src.scene.hash_grid import HashGrid, HashGridConfig
+from src.scene.hash_grid import HashGrid
+from src.scene.levels import HashGridConfig
 from src.scene.occupancy import OccupancyConfig, OccupancyGrid
 from src.scene.rendering import RenderConfig, composite_weights, render
 from src.streams import Streams

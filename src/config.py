@@ -161,7 +161,7 @@ class RunConfig:
     seed: int = 0
     steps: int = 25_000
     batch_size: int = 1  # views a step
-    threads: int | None = None  # None: as many as the run used before, else up to 2
+    threads: int | None = None  # None: as many as the run used before, else timed (src/cost/threads.py)
     device: str | None = None  # None: cuda where there is one, else cpu
     out: str | None = (
         None  # the run's folder (in a sweep: the folder of the runs' folders); None: outputs/<name>

@@ -18,8 +18,8 @@ from src.run import checkpoint
 from src.scene.background import Background
 from src.scene.cameras import Cameras
 from src.scene.field import Field
-from src.scene.hash_grid import HashGridBackend
 from src.scene.latent_field import ColoredBackground, ColoredField, LatentBackground, LatentField
+from src.scene.levels import HashGridBackend
 from src.scene.mesh import edges
 from src.scene.mesh_rendering import Surface, render_mesh
 from src.scene.occupancy import OccupancyGrid

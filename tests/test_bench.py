@@ -8,7 +8,7 @@ from src import bench
 from src.bench import LiveBytes, Row, median_ms, peak_live_bytes, render_step
 from src.errors import UserError
 from src.scene import march
-from src.scene.hash_grid import HashGridConfig
+from src.scene.levels import HashGridConfig
 from src.scene.rendering import RenderConfig
 
 

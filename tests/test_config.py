@@ -15,7 +15,7 @@ from src.guidance.losses import NFSD
 from src.guidance.schedule import Stage
 from src.model import config_from_dict
 from src.scene.field import FieldConfig
-from src.scene.hash_grid import HashGridBackend, HashGridConfig
+from src.scene.levels import HashGridBackend, HashGridConfig
 from src.scene.rendering import RenderBackend, RenderConfig
 from src.toybox.world.pictures import FRONT_DEGREES, TOY_CAMERA
 from src.toybox.world.solid import BOUNDING_RADIUS

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from src.errors import UserError
-from src.streams import Stream
+from src.streams import Stream, upload
 
 
 @dataclass
@@ -76,6 +76,13 @@ class Cameras(NamedTuple):
         elevation, azimuth, distance, fov = (numbers[i : i + 1] for numbers in self[:4])
         pose = None if self.pose is None else self.pose[i : i + 1]
         return Cameras(elevation, azimuth, distance, fov, self.height, self.width, pose)
+
+    def to(self, device: torch.device) -> "Cameras":
+        """The same cameras on another device, in one copy."""
+        if self.azimuth.device == device:
+            return self
+        elevation, azimuth, distance, fov = upload(torch.stack(self[:4]), device).unbind(0)
+        return Cameras(elevation, azimuth, distance, fov, self.height, self.width)
 
     def poses(self) -> Float[Tensor, "batch 3 4"]:
         """Camera-to-world matrices: columns right, up, backward (unit, orthogonal) and the origin."""
