@@ -108,6 +108,11 @@ def outcomes(folder: Path) -> dict[str, Any]:
     }
 
 
+def alive(child: int) -> bool:
+    """Whether a child still runs; it is left to be waited for."""
+    return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
+
 def kill_run(number: int, draw: random.Random, out: Path, twin: dict[str, Any], seconds: float) -> Case:
     """Kill one run, and give its command again."""
     folder, progress = emptied(out / "killed"), Progress()
@@ -120,15 +125,15 @@ def kill_run(number: int, draw: random.Random, out: Path, twin: dict[str, Any], 
         time.sleep(share * seconds)
     else:  # saving takes a tenth of a run: in every other case the phase is drawn, and then the moment
         times = draw.randrange(1, 6)
-        while time.monotonic() - began < 20 * seconds and times:
+        while times and alive(child):
             if progress.get()[1] == wanted:
                 times -= 1
-                while times and progress.get()[1] == wanted and wanted:
+                while times and progress.get()[1] == wanted and wanted and alive(child):
                     time.sleep(0.0002)
             if wanted != 1 or not times:
                 break
             time.sleep(0.0002)
-        while wanted == 2 and progress.get()[1] != 2 and time.monotonic() - began < 20 * seconds:
+        while wanted == 2 and progress.get()[1] != 2 and alive(child):
             time.sleep(0.001)
         time.sleep(share * (0.004 if wanted == 1 else seconds / 2))
     os.kill(child, signal.SIGKILL)
