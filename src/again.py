@@ -10,7 +10,7 @@ from src.errors import UserError
 from src.run.folder import leaves, read_settings
 
 # Where and on what a run is computed, and what is said of it once, are not taken over.
-LEFT = ("preset", "out", "fresh", "plan", "plan_tflops", "device", "threads", "loss.name")
+LEFT = ("preset", "out", "fresh", "plan", "plan_tflops", "device", "threads", "loss.name", "generator")
 
 
 def settings_of(place: str, named: Mapping[str, str], conf: Path) -> tuple[list[str], list[str]]:
@@ -27,9 +27,10 @@ def settings_of(place: str, named: Mapping[str, str], conf: Path) -> tuple[list[
     if clash := [name for name in ("preset", "experiment") if name in named]:
         raise UserError(f"from= and {clash[0]}= are both given: keep one of them")
     groups = {"loss": str(found["loss"]["name"]), "preset": str(found.get("preset", "smoke"))}
-    prior = str(found.get("prior", {}).get("name", ""))
-    if (conf / "prior" / f"{prior}.yaml").is_file():
-        groups["prior"] = prior
+    options = {"prior": str(found.get("prior", {}).get("name", "")), "generator": str(found.get("generator"))}
+    for group, option in options.items():  # a prior's name may be a label of the user's own
+        if (conf / group / f"{option}.yaml").is_file():
+            groups[group] = option
     chosen = [f"{group}={option}" for group, option in groups.items() if group not in named]
     values, gone, known = [], [], set(setting_names(RunConfig))
     skipped = {*LEFT, *named, *(["prompt"] if "prompts" in named else [])}

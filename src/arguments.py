@@ -1,6 +1,7 @@
 """Command lines without Hydra: `name=value` in, one checked dataclass of settings out; and what a path is."""
 
 import inspect
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -39,12 +40,14 @@ def typed_path(text: str, setting: str) -> str:
     try:
         if "\0" in text:
             raise ValueError("it holds a NUL")
-        path = Path(text).expanduser()
-    except (RuntimeError, ValueError) as error:
+        path = Path(os.path.expanduser(text))
+        if text.startswith("~") and str(path).startswith("~"):
+            raise ValueError("there is no such home")
+    except ValueError as error:
         raise UserError(f"{setting}={text!r} is no path ({error}): write it out") from error
     if not text.strip():
         raise UserError(f"{setting} is empty: name a file or folder, or leave {setting}= away")
-    return str(path)
+    return os.path.join(".", path) if str(path).startswith("~") else str(path)  # read twice, it is the same
 
 
 def in_range(settings: object, names: Sequence[str], low: int | float, high: int | float) -> None:

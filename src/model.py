@@ -134,7 +134,8 @@ def make_optimizer(cfg: RunConfig, groups: list[dict[str, Any]]) -> AdamW:
 def there(camera: Cameras, device: torch.device) -> Cameras:
     """The same cameras on a device."""
     elevation, azimuth, distance, fov = (numbers.to(device) for numbers in camera[:4])
-    return Cameras(elevation, azimuth, distance, fov, camera.height, camera.width)
+    pose = None if camera.pose is None else camera.pose.to(device)
+    return Cameras(elevation, azimuth, distance, fov, camera.height, camera.width, pose)
 
 
 @torch.no_grad()

@@ -118,7 +118,7 @@ def distil(cfg: RunConfig, folder: Path, ranks: Ranks) -> float:
         cfg, device, threads, folder, manifest, first_step if saved else None, prior.provenance()
     )
     log = Log(folder, first_step, cfg.steps, cfg.logging.events_every)
-    if facts.get("metrics_sha256") not in (None, file_sha256(folder / METRICS)):
+    if ranks.first and facts.get("metrics_sha256") not in (None, file_sha256(folder / METRICS)):
         print(f"{folder / METRICS} is not what was written up to step {first_step}", file=sys.stderr)
     unet_rows: int = facts["unet_rows"]
     opacity: float = facts.get("opacity", 0.0)  # stays 0 where nothing is rendered

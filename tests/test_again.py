@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from src import command_line
+from src.arguments import typed_path
 from src.config import as_dict, identity
 from src.door import CONF, settings
 from src.errors import UserError
@@ -49,6 +50,12 @@ def test_what_is_given_beside_it_wins(run: Path) -> None:
     other = settings(f"from={run}", "loss=nfsd")
     assert (other.loss_name, other.loss.guidance_scale) == ("nfsd", 7.5)
     assert other.field == changed.field
+
+
+def test_another_generator_comes_back(tmp_path: Path) -> None:
+    """Oracle: identity; its group is chosen, as a user would."""
+    begin(tiny(tmp_path, "generator=latents"), tmp_path)
+    assert identity(settings(f"from={tmp_path}")) == identity(tiny(tmp_path, "generator=latents"))
 
 
 def test_what_cannot_be_taken_over_is_said(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,7 +107,9 @@ def test_a_path_means_one_thing(monkeypatch: pytest.MonkeyPatch, setting: str, n
         "prior.small_autoencoder": lambda: cfg.prior.small_autoencoder,
         "video.path": lambda: cfg.video.path,
     }[setting]()
-    assert found == str(Path(name.replace("~/", "/home/somebody/", 1) if name.startswith("~") else name))
+    home = name.replace("~/", "/home/somebody/", 1) if name.startswith("~") else name
+    assert found == ("./~x" if name == "./~x" else str(Path(home)))
+    assert typed_path(found, setting) == found
 
 
 def test_homes_of_nobody_are_said() -> None:

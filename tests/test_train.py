@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -198,7 +199,7 @@ def test_kill_9_for_real(tmp_path: Path, undisturbed: RunConfig) -> None:
     assert told["finished"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_save_and_export_what_there_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: RunConfig, number: signal.Signals
 ) -> None:
@@ -250,6 +251,46 @@ def test_fresh_starts_over(tmp_path: Path) -> None:
     train(tiny(tmp_path, "steps=2", "seed=1", "fresh=true"))
     assert [row["step"] for row in metrics(tiny(tmp_path))] == [0, 1]
     assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_finished_run_whose_checkpoints_are_gone_is_not_trained_over(tmp_path: Path) -> None:
+    """Oracle: the same command asks for fresh=true and changes nothing; with it, the run begins anew."""
+    cfg = tiny(tmp_path, "steps=2")
+    train(cfg)
+    before = manifest(cfg)
+    for path in (tmp_path / "checkpoints").iterdir():
+        path.unlink()
+    with pytest.raises(UserError, match="reached step 2, but no checkpoint to go on from: fresh=true"):
+        train(cfg)
+    assert manifest(cfg) == before
+    train(tiny(tmp_path, "steps=2", "fresh=true"))
+    assert manifest(cfg)["parameters_sha256"] == before["parameters_sha256"]
+
+
+def test_the_same_weights_elsewhere_continue_a_run(tmp_path: Path, base_folder: Path) -> None:
+    """Oracle: a copied folder, with a slash behind it, goes on; another byte of weights is refused."""
+    model = Path(shutil.copytree(base_folder, tmp_path / "model"))
+    settings = ("prior.name=mine", "prior.latent_size=null", "batch_size=1", "video.views=1")
+    out = tmp_path / "run"
+    train(tiny(out, *settings, f"prior.path={model}", "steps=1"))
+    moved = Path(shutil.copytree(model, tmp_path / "moved"))
+    train(tiny(out, *settings, f"prior.path={moved}/", "steps=2"))
+    assert manifest(tiny(out))["resumed_from_steps"] == [1]
+    weights = moved / "unet/diffusion_pytorch_model.fp16.safetensors"
+    content = weights.read_bytes()
+    weights.unlink()
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(UserError, match=r"prior's unet/diffusion_pytorch_model\.fp16\.safetensors has the"):
+        train(tiny(out, *settings, f"prior.path={moved}", "steps=3"))
+
+
+def test_a_negative_prompt_that_nobody_reads_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Oracle: NFSD asks for the negative branch, SDS does not."""
+    for loss, said in (("nfsd", False), ("sds", True)):
+        train(tiny(tmp_path / loss, f"loss={loss}", "prompts.negative=blurry", "steps=1"))
+        assert ("prompts.negative changes nothing" in capsys.readouterr().out) is said
 
 
 @pytest.mark.parametrize("loss", ["sds", "sjc", "csd"])

@@ -4,7 +4,8 @@
     - {azimuth: 120, elevation: 40}                          # what is left out stays as it was
     - {azimuth: 240, elevation: 0}
 
-The keyframes are passed at equal intervals and the first follows the last, by the shorter way round.
+The keyframes are passed at equal intervals and the first follows the last, by the shorter way round.  A file
+that ends in .json is a camera path of nerfstudio's (src/export/nerfstudio.py).
 """
 
 import math
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from src.config import VideoConfig
 from src.errors import UserError
+from src.export import nerfstudio
 from src.scene.cameras import Cameras, orbit
 
 SWAY_DEGREES = 30.0  # to either side of the front
@@ -34,6 +36,8 @@ def cameras(video: VideoConfig) -> Cameras:
         return turn
     if video.path == "sway":
         return turn._replace(azimuth=math.radians(SWAY_DEGREES) * turn.azimuth.sin())
+    if video.path.lower().endswith(".json"):
+        return nerfstudio.read(Path(video.path), width, height)
     start = dict(zip(RANGES, (0.0, video.elevation_degrees, video.distance, video.fov_degrees), strict=True))
     stations = keyframes(Path(video.path), start)
     azimuth, elevation, distance, fov = loop(stations, video.views).to(torch.float32).unbind(1)

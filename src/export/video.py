@@ -2,7 +2,7 @@
 
     python -m src.export.video run=outputs/<run> [views=240] [size=512 or 640,360] [fps=30] [elevation=15]
         [distance=1.5] [fov=70] [show=rgb,depth,normal,opacity] [background=white,env,transparent]
-        [path=turntable|sway|FILE.yaml] [out=lion.mp4|lion.webp|lion.png]
+        [path=turntable|sway|FILE.yaml|camera_path.json] [out=lion.mp4|lion.webp|lion.png]
 
 What is left out is as the run has it.  The files are named by the path, and by what they show if that is not
 the usual: turntable.mp4, sway-white-rgb-normal.webp.  `out` names one file anywhere, by its ending: a film,
@@ -126,8 +126,9 @@ def file_name(video: VideoConfig) -> str:
 def turntable(cfg: RunConfig, model: Scene) -> Iterator[Frame]:
     """Frames of one way round, what is shown side by side; the last is not the first again."""
     video, path = cfg.video, cameras(cfg.video)
-    with bar(video.views, "frame") as progress:
-        for view in range(video.views):
+    count = len(path.azimuth)
+    with bar(count, "frame") as progress:
+        for view in range(count):
             shown = panels(cfg, model, path.one(view), video.show, video.background)
             yield np.concatenate(shown, axis=1)
             progress.update()

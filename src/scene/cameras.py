@@ -61,7 +61,7 @@ class Rays(NamedTuple):
 
 
 class Cameras(NamedTuple):
-    """A batch of pinhole cameras that look at the origin; angles in radians."""
+    """A batch of pinhole cameras that look at the origin, unless they have poses of their own; radians."""
 
     elevation: Float[Tensor, " batch"]
     azimuth: Float[Tensor, " batch"]
@@ -69,11 +69,13 @@ class Cameras(NamedTuple):
     fov: Float[Tensor, " batch"]
     height: int
     width: int
+    pose: Float[Tensor, "batch 3 4"] | None = None  # camera to world, as `poses` returns it
 
     def one(self, i: int) -> "Cameras":
         """Camera i (from 0) as a batch of one."""
         elevation, azimuth, distance, fov = (numbers[i : i + 1] for numbers in self[:4])
-        return Cameras(elevation, azimuth, distance, fov, self.height, self.width)
+        pose = None if self.pose is None else self.pose[i : i + 1]
+        return Cameras(elevation, azimuth, distance, fov, self.height, self.width, pose)
 
     def to(self, device: torch.device) -> "Cameras":
         """The same cameras on another device, in one copy."""
@@ -84,6 +86,8 @@ class Cameras(NamedTuple):
 
     def poses(self) -> Float[Tensor, "batch 3 4"]:
         """Camera-to-world matrices: columns right, up, backward (unit, orthogonal) and the origin."""
+        if self.pose is not None:
+            return self.pose
         cos_e, sin_e = self.elevation.cos(), self.elevation.sin()
         cos_a, sin_a = self.azimuth.cos(), self.azimuth.sin()
         # Written out instead of cross products with "up", which vanish for a camera straight overhead.

@@ -4,6 +4,7 @@ The parent never computes with torch, so that a child may start its own threads.
 """
 
 import os
+import re
 import shutil
 import signal
 import sys
@@ -42,8 +43,7 @@ class Ended(NamedTuple):
     def sentences(self) -> list[str]:
         """Lines of stderr but for the progress bar's."""
         lines = self.err.replace("\r", "\n").splitlines()
-        bars = ("it/s", "frame/s", "it, ", "frame, ", "it/s]", "?it", "?frame", "s/it", "s/frame", "s/frame]")
-        return [line for line in lines if line.strip() and not any(bar in line for bar in bars)]
+        return [line for line in lines if line.strip() and not re.search(r"\d%\||\d+(it|frame) \[", line)]
 
 
 def start(task: Callable[[], int], said: Path) -> int:

@@ -11,6 +11,7 @@ import json
 import mmap
 import os
 import random
+import re
 import shutil
 import signal
 import struct
@@ -107,6 +108,11 @@ def outcomes(folder: Path) -> dict[str, Any]:
     }
 
 
+def alive(child: int) -> bool:
+    """Whether a child still runs; it is left to be waited for."""
+    return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
+
 def kill_run(number: int, draw: random.Random, out: Path, twin: dict[str, Any], seconds: float) -> Case:
     """Kill one run, and give its command again."""
     folder, progress = emptied(out / "killed"), Progress()
@@ -119,20 +125,21 @@ def kill_run(number: int, draw: random.Random, out: Path, twin: dict[str, Any], 
         time.sleep(share * seconds)
     else:  # saving takes a tenth of a run: in every other case the phase is drawn, and then the moment
         times = draw.randrange(1, 6)
-        while time.monotonic() - began < 20 * seconds and times:
+        while times and alive(child):
             if progress.get()[1] == wanted:
                 times -= 1
-                while times and progress.get()[1] == wanted and wanted:
+                while times and progress.get()[1] == wanted and wanted and alive(child):
                     time.sleep(0.0002)
             if wanted != 1 or not times:
                 break
             time.sleep(0.0002)
-        while wanted == 2 and progress.get()[1] != 2 and time.monotonic() - began < 20 * seconds:
+        while wanted == 2 and progress.get()[1] != 2 and alive(child):
             time.sleep(0.001)
         time.sleep(share * (0.004 if wanted == 1 else seconds / 2))
     os.kill(child, signal.SIGKILL)
     after = time.monotonic() - began
-    wait(child, said)
+    if wait(child, said).code != -signal.SIGKILL:  # it had ended before
+        return kill_run(number, draw, out, twin, seconds)
     steps, phase = progress.get()
     wrong = half_files(folder)
     again = run(children.train(folder), said)
@@ -142,8 +149,8 @@ def kill_run(number: int, draw: random.Random, out: Path, twin: dict[str, Any], 
     else:
         found = outcome(folder)
         why += [f"{key} differs" for key in twin if found[key] != twin[key]]
-        resumed = json.loads((folder / "manifest.json").read_text())["resumed_from_steps"]
-        repeated = steps - (resumed[-1] if resumed else 0)
+        resumed = re.search(r"(?:continuing|finished) at step (\d+)", again.out)
+        repeated = steps - (int(resumed[1]) if resumed else 0)
         if repeated > INTERVAL:
             why.append(f"{repeated} steps repeated")
         if left := [path.name for path in folder.rglob("*.broken*")]:
@@ -201,8 +208,8 @@ def kill_evaluation(number: int, draw: random.Random, out: Path, run_folder: Pat
     return Case(number, "evaluation", round(after, 3), "evaluating", not why, "; ".join(why))
 
 
-def campaign(n: int, seed: int, out: Path, sweeps: int, evaluations: int) -> list[Case]:
-    """Kill n times in all, of them so many sweeps and evaluations."""
+def campaign(n: int, seed: int, out: Path, sweeps: int, evaluations: int, first: int = 0) -> list[Case]:
+    """Kill n times in all, of them so many sweeps and evaluations; `first` goes on where one stopped."""
     out.mkdir(parents=True, exist_ok=True)
     twin_folder = emptied(out / "twin")
     began = time.monotonic()
@@ -221,7 +228,7 @@ def campaign(n: int, seed: int, out: Path, sweeps: int, evaluations: int) -> lis
         began = time.monotonic()
         assert run(evaluation(twin_folder), out / "said").code == 0
         evaluation_seconds = time.monotonic() - began
-    for number, kind in enumerate(reversed(kinds)):
+    for number, kind in list(enumerate(reversed(kinds)))[first:]:
         draw = random.Random(f"{seed}-{number}")
         match kind:
             case "run":
@@ -236,10 +243,10 @@ def campaign(n: int, seed: int, out: Path, sweeps: int, evaluations: int) -> lis
 
 def main(arguments: list[str]) -> int:
     """Run the campaign and print its figures; 1 if a case was wrong."""
-    given = {"n": "100", "seed": "0", "out": "/tmp/kills", "sweeps": "15", "evaluations": "5"}
+    given = {"n": "100", "seed": "0", "out": "/tmp/kills", "sweeps": "15", "evaluations": "5", "first": "0"}
     given |= dict(argument.split("=", 1) for argument in arguments)
     n, seed, sweeps, evaluations = (int(given[key]) for key in ("n", "seed", "sweeps", "evaluations"))
-    cases = campaign(n, seed, Path(given["out"]), sweeps, evaluations)
+    cases = campaign(n, seed, Path(given["out"]), sweeps, evaluations, int(given["first"]))
     phases = Counter(case.phase for case in cases)
     right = sum(case.right for case in cases)
     print(f"{right} of {len(cases)} kills right (seed {seed}); by phase: {dict(phases)}")

@@ -119,7 +119,7 @@ def test_the_command_writes_a_run(run: Path, capsys: pytest.CaptureFixture[str])
     """Oracle: the ball's radius, as the renders show it: its density is 400 (1 - r / 0.3), softly."""
     assert mesh.main([f"run={run}", "resolution=32", "texture=64", "faces=500"]) == 0
     said = capsys.readouterr().out
-    assert said.startswith(f"step 5: {run / 'mesh.glb'}: 500 triangles, a texture of 64 pixels")
+    assert said.startswith(f"step 5: {run / 'mesh.glb'}: 500 triangles, closed, a texture of 64 pixels")
     assert float(said.split("IoU of ")[1]) >= 0.95
     back = trimesh.load(run / "mesh.glb", force="mesh", process=False)
     assert back.extents / 2 == pytest.approx([0.3] * 3, abs=0.02)
@@ -130,7 +130,7 @@ def test_the_command_writes_a_run(run: Path, capsys: pytest.CaptureFixture[str])
     [
         ([], "run is missing"),
         (["run=nowhere"], "run=nowhere holds no checkpoint"),
-        (["run={run}", "out=lion.stl"], "out=lion.stl has no ending that we know: choose .glb, .obj, .ply"),
+        (["run={run}", "out=lion.fbx"], "out=lion.fbx has no ending that we know: choose .glb, .obj, .ply"),
         (["run={run}", "resolution=2"], "resolution=2 is out of range"),
         (["run={run}", "faces=many"], "faces=many is no number"),
         (["run={run}", "colour=red"], "colour=red: no such setting"),

@@ -22,7 +22,7 @@ STEP = 4
 
 def spoilt(value: Any) -> Any:
     """A tensor with one NaN in it."""
-    other = value.clone()
+    other = value.clone(memory_format=torch.contiguous_format)
     other.view(-1)[0] = torch.nan
     return other
 
@@ -32,7 +32,7 @@ def image(patch: pytest.MonkeyPatch, late: Callable[[], bool]) -> None:
 
     def rendered(*given: Any, **named: Any) -> Any:
         view = render(*given, **named)
-        return view._replace(foreground=spoilt(view.foreground)) if late() else view
+        return view._replace(image=spoilt(view.image)) if late() else view
 
     patch.setattr(src.generators.nerf, "render", rendered)
 
