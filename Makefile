@@ -6,13 +6,14 @@ TORCH_INDEX ?=# e.g. PyTorch's own CPU index: saves the several GB of CUDA insid
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+TRITON := $(VENV)/.triton
 
 # The prompt travels through the environment as typed: pasted into a recipe, `$`, quotes and backticks would be obeyed.
 export PROMPT := $(value prompt)
 unexport prompt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-gpu test-browser check bench bench-peer clean
+.PHONY: help setup train test test-gpu test-browser test-gltf campaign gpu-report check bench bench-peer clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -23,7 +24,7 @@ train: $(INSTALLED) ## train one prompt and leave its turntable: make train prom
 	@test -n "$$PROMPT" || { echo 'make train needs a prompt: make train prompt="a ripe strawberry"' >&2; exit 2; }
 	@$(BIN)/python -m src.train "prompt=$$PROMPT"
 
-test: $(INSTALLED) ## run the whole CPU test suite
+test: $(INSTALLED) $(TRITON) ## run the whole CPU test suite
 	@$(BIN)/python -m pytest -q
 
 test-gpu: $(INSTALLED) ## run the tests that need a CUDA device
@@ -31,6 +32,15 @@ test-gpu: $(INSTALLED) ## run the tests that need a CUDA device
 
 test-browser: $(INSTALLED) ## run the tests that need Chromium
 	@$(BIN)/python -m pytest -q -m browser
+
+test-gltf: $(INSTALLED) ## run the Khronos validator on exported meshes; needs Node
+	@test -d $(VENV)/node_modules/gltf-validator || npm install --silent --no-save --prefix $(VENV) gltf-validator@2.0.0-dev.3.10
+	@$(BIN)/python -m pytest -q -m node
+
+campaign: $(INSTALLED) ## kills, failing disks, flipped bits, bad input, NaN, a long run: hours (docs/reliability.md)
+	@$(BIN)/python -m pytest -q -m campaign
+gpu-report: $(INSTALLED) ## try and time everything on a GPU and write one file to send (device=cpu: a small rehearsal)
+	@$(BIN)/python -m src.gpu_report device=$(or $(device),cuda)
 
 check: $(INSTALLED) ## formatting, lint and types
 	$(BIN)/ruff format --check .
@@ -56,6 +66,11 @@ ifneq ($(TORCH_INDEX),)
 endif
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+# Triton's interpreter runs our kernels without a GPU: 286 MB that only tests need, and that torch for CUDA brings.
+$(VENV)/.triton: $(INSTALLED)
+	$(BIN)/python -c "import triton" 2>/dev/null || $(BIN)/python -m pip install --disable-pip-version-check triton
 	touch $@
 
 $(BIN)/pip:

@@ -25,11 +25,13 @@ from torch import Tensor, nn
 from src.arguments import typed_path
 from src.cost import steps as bench_steps
 from src.cost.counters import LiveBytes
+from src.cost.methods import steps_of_methods
 from src.errors import UserError
 from src.scene.background import Background, BackgroundConfig
 from src.scene.cameras import CameraConfig, sample_cameras
 from src.scene.field import Field, FieldConfig
-from src.scene.hash_grid import HashGrid, HashGridConfig
+from src.scene.hash_grid import HashGrid
+from src.scene.levels import HashGridConfig
 from src.scene.occupancy import OccupancyConfig, OccupancyGrid
 from src.scene.rendering import RenderConfig, composite_weights, render
 from src.streams import Streams
@@ -185,6 +187,13 @@ def other_rows() -> list[Row]:
     return [Row(part, ms) for part, ms in median_ms(runs).items()]
 
 
+def method_rows() -> list[Row]:
+    """Steps of the losses beside NFSD's."""
+    nfsd, *others = median_ms(steps_of_methods()).items()
+    beside = [Row(part, ms, nfsd[0], nfsd[1], nfsd[1] / ms) for part, ms in others]
+    return [Row(*nfsd), *beside]
+
+
 def memory_row() -> dict[str, Any]:
     """Peak live bytes of a render step with the paper's grid and bins at 64x64 and at 512x512."""
     small, large = (peak_live_bytes(render_step(BIG, RenderConfig(), size, 1.0)) for size in (64, 512))
@@ -212,6 +221,7 @@ def main(arguments: list[str]) -> None:
         lambda: encoding_rows("L8 F4 2^15", SMALL, peer),
         lambda: encoding_rows("L5 F4 dense (laptop)", LAPTOP, None),
         other_rows,
+        method_rows,
     ):
         for row in make():
             beside = f"{row.reference_ms:9.1f} ms {row.reference}: {row.ratio:.2f}x" if row.reference else ""

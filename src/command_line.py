@@ -24,7 +24,10 @@ from src.arguments import typed_path
 from src.errors import UserError
 
 # Commas, brackets, quotes and equals signs in these are the user's own and no grammar of Hydra's.
-TEXTS = ("prompt", "prompts.negative", "out", "prior.path", "prior.small_autoencoder", "video.path")
+TEXTS = (
+    *("prompt", "prompts.negative", "out", "prior.path", "prior.small_autoencoder", "video.path"),
+    *("source", "source_prompt"),
+)
 KINDS = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
 LAUNCHERS = {name: f"hydra-{name}-launcher" for name in ("joblib", "submitit", "ray")}
 SEE_HELP = "--help lists every setting"

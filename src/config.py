@@ -28,6 +28,7 @@ from src.run.log import LoggingConfig
 from src.scene.background import BackgroundConfig
 from src.scene.cameras import CameraConfig
 from src.scene.field import FieldConfig
+from src.scene.mesh_rendering import MeshConfig
 from src.scene.occupancy import OccupancyConfig
 from src.scene.regularizers import RegularizerConfig
 from src.scene.rendering import RenderConfig
@@ -57,6 +58,7 @@ class GeneratorKind(StrEnum):
 
     nerf = "nerf"  # a field, a background and what is seen of them from a camera
     latent_nerf = "latent_nerf"  # a field and a background of latents, seen as the prior's own input
+    mesh = "mesh"  # triangles with a texture, begun from a NeRF's run
     latents = "latents"  # the latents themselves, one picture each, seen from nowhere
 
 
@@ -69,13 +71,14 @@ class OptimizerConfig:
     lr_color: float = 0.001
     lr_background: float = 0.001
     lr_latents: float = dataclasses.field(default=0.01, metadata=LATER)
+    lr_surface: float = dataclasses.field(default=0.01, metadata=LATER)  # cells a step
     beta1: float = 0.9
     beta2: float = 0.99
     eps: float = 1e-15
     weight_decay: float = 0.01
 
     def __post_init__(self) -> None:
-        rates = ("lr_encoding", "lr_density", "lr_color", "lr_background", "lr_latents")
+        rates = ("lr_encoding", "lr_density", "lr_color", "lr_background", "lr_latents", "lr_surface")
         for name in (*rates, "weight_decay"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise UserError(f"optimizer.{name}={getattr(self, name)} is out of range: choose 0 or more")
@@ -158,7 +161,7 @@ class RunConfig:
     seed: int = 0
     steps: int = 25_000
     batch_size: int = 1  # views a step
-    threads: int | None = None  # None: as many as the run used before, else up to 2
+    threads: int | None = None  # None: as many as the run used before, else timed (src/cost/threads.py)
     device: str | None = None  # None: cuda where there is one, else cpu
     out: str | None = (
         None  # the run's folder (in a sweep: the folder of the runs' folders); None: outputs/<name>
@@ -168,13 +171,14 @@ class RunConfig:
     plan_tflops: float = 50.0  # TFLOP a second that the plan's hours assume; nobody has measured it
     loss: DistillationLoss = MISSING
     generator: GeneratorKind = dataclasses.field(default=GeneratorKind.nerf, metadata=LATER)
-    # What loss=dds edits: a finished run's folder or, with generator=latents, a picture.
+    # What loss=dds edits, or generator=mesh begins from: a finished run's folder or, for latents, a picture.
     source: str | None = dataclasses.field(default=None, metadata=LATER)
     source_prompt: str | None = dataclasses.field(default=None, metadata=LATER)
     critic: CriticConfig = dataclasses.field(default_factory=CriticConfig, metadata=LATER)
     # generator=latent_nerf: from this step on it is seen, and encoded, in colours.
     rgb_start_step: int = dataclasses.field(default=10**9, metadata=LATER)
     shading: ShadingConfig = dataclasses.field(default_factory=ShadingConfig, metadata=LATER)
+    mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig, metadata=LATER)
     prior: PriorConfig = dataclasses.field(default_factory=PriorConfig)
     prompts: PromptConfig = dataclasses.field(default_factory=PromptConfig)
     schedule: ScheduleConfig = dataclasses.field(default_factory=ScheduleConfig)
@@ -222,17 +226,31 @@ class RunConfig:
                 )
         _check_device(self.device)
         self._check_source()
+        if self.generator is GeneratorKind.latents and self.prompts.perp_neg:
+            raise UserError(
+                f"prompts.perp_neg={self.prompts.perp_neg} tells views apart, and latents are seen from "
+                "nowhere: leave it out, or choose generator=nerf"
+            )
+        if self.source is not None:
+            self.source = typed_path(self.source, "source")
         if self.out is not None:
             if not self.out.strip():
                 raise UserError("out is empty: name a folder, or leave out= away to use outputs/")
             self.out = typed_path(self.out, "out")
 
     def _check_source(self) -> None:
-        edits = self.loss_name == "dds"
+        edits, begins = self.loss_name == "dds", self.generator is GeneratorKind.mesh
+        if edits and begins:
+            raise UserError("loss=dds edits a NeRF or latents, and no mesh: choose another loss")
         if edits and not self.source:
             raise UserError("loss=dds edits what is there: name a finished run, as in source=outputs/NAME")
-        if self.source and not edits:
-            raise UserError(f"source={self.source} is what loss=dds edits: choose it, or leave source away")
+        if begins and not self.source:
+            raise UserError("generator=mesh begins from a finished run: name it, as in source=outputs/NAME")
+        if self.source and not (edits or begins):
+            raise UserError(
+                f"source={self.source} is what loss=dds edits and generator=mesh begins from: choose one, or "
+                "leave source away"
+            )
         if self.source_prompt is not None and not (self.source and self.source_prompt.strip()):
             raise UserError(
                 f'source_prompt="{self.source_prompt}" says what source shows: give both or neither'

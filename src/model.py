@@ -18,10 +18,13 @@ from src.run import checkpoint
 from src.scene.background import Background
 from src.scene.cameras import Cameras
 from src.scene.field import Field
-from src.scene.hash_grid import HashGridBackend
 from src.scene.latent_field import ColoredBackground, ColoredField, LatentBackground, LatentField
+from src.scene.levels import HashGridBackend
+from src.scene.mesh import edges
+from src.scene.mesh_rendering import Surface, render_mesh
 from src.scene.occupancy import OccupancyGrid
 from src.scene.rendering import RenderBackend, Rendering, render
+from src.scene.texture_field import TextureField
 from src.streams import Streams
 
 CHECKPOINTS = "checkpoints"  # inside a run's folder
@@ -42,6 +45,29 @@ class Model(NamedTuple):
     def parameter_bytes(self) -> int:
         """Return how much memory the parameters take."""
         return sum(p.numel() * p.element_size() for m in self for p in m.parameters())
+
+
+class MeshModel(NamedTuple):
+    """The three modules of a mesh."""
+
+    surface: Surface
+    texture: TextureField
+    background: Background
+
+    def modules(self) -> dict[str, nn.Module]:
+        """Return the modules by name, as checkpoints know them."""
+        return dict(self._asdict())
+
+
+Scene = Model | MeshModel
+
+
+def build_mesh(cfg: RunConfig, device: torch.device) -> MeshModel:
+    """Make a mesh's modules, with nothing inside; the seed alone decides the other numbers."""
+    init = Streams(cfg.seed, 0)
+    surface = Surface(cfg.mesh.cells, cfg.field.radius)
+    texture, background = TextureField(cfg.field, 3, init), Background(cfg.background, init)
+    return MeshModel(surface.to(device), texture.to(device), background.to(device))
 
 
 def build(cfg: RunConfig, device: torch.device, channels: int = 4) -> Model:
@@ -105,21 +131,24 @@ def make_optimizer(cfg: RunConfig, groups: list[dict[str, Any]]) -> AdamW:
     )
 
 
+def there(camera: Cameras, device: torch.device) -> Cameras:
+    """The same cameras on a device."""
+    elevation, azimuth, distance, fov = (numbers.to(device) for numbers in camera[:4])
+    return Cameras(elevation, azimuth, distance, fov, camera.height, camera.width)
+
+
 @torch.no_grad()
-def look(cfg: RunConfig, model: Model, camera: Cameras) -> Rendering:
-    """Render for the eye: no jitter, the map as background, no graph."""
-    device = model.occupancy.bits.device
-    there = camera._replace(
-        elevation=camera.elevation.to(device),
-        azimuth=camera.azimuth.to(device),
-        distance=camera.distance.to(device),
-        fov=camera.fov.to(device),
-    )
-    return render(*in_color(model), there, cfg.render, None)
+def look(cfg: RunConfig, model: Scene, camera: Cameras) -> Rendering:
+    """Render for the eye: no jitter, the map as background, no light, no graph."""
+    camera = there(camera, next(model.background.parameters()).device)
+    if isinstance(model, MeshModel):
+        mesh = model.surface.mesh()
+        return render_mesh(mesh, edges(mesh), model.texture, model.background, camera, None)
+    return render(*in_color(model), camera, cfg.render, None)
 
 
-def load_run(folder: Path, device: torch.device, step: int | None = None) -> tuple[RunConfig, Model, int]:
-    """Read settings, scene and step from a run's newest checkpoint, or from that of a step.
+def load_scene(folder: Path, device: torch.device, step: int | None = None) -> tuple[RunConfig, Scene, int]:
+    """Read settings, scene or mesh, and step from a run's newest checkpoint, or from that of a step.
 
     Raises UserError if there is none.
     """
@@ -132,9 +161,21 @@ def load_run(folder: Path, device: torch.device, step: int | None = None) -> tup
         raise UserError(f"run={folder} holds {cfg.generator} and no scene: its pictures lie in it already")
     # What accelerated the run may be missing where it is looked at, and looking goes without.
     cfg.render.backend, cfg.field.hash_grid.backend = RenderBackend.torch, HashGridBackend.torch
+    if cfg.generator is GeneratorKind.mesh:
+        mesh = build_mesh(cfg, device)
+        checkpoint.restore(mesh.modules(), {}, loaded.tensors)
+        return cfg, mesh, loaded.facts["step"]
     model = build(cfg, device, len(loaded.tensors["module/field/color_out"]))
     checkpoint.restore(model.modules(), {}, loaded.tensors)
     return cfg, in_color(model), loaded.facts["step"]
+
+
+def load_run(folder: Path, device: torch.device, step: int | None = None) -> tuple[RunConfig, Model, int]:
+    """As `load_scene`, of a radiance field; raises UserError for a mesh too."""
+    cfg, model, reached = load_scene(folder, device, step)
+    if isinstance(model, MeshModel):
+        raise UserError(f"run={folder} holds a mesh and no radiance field: name the run that it began from")
+    return cfg, model, reached
 
 
 def config_from_dict(settings: dict[str, Any]) -> RunConfig:

@@ -17,8 +17,10 @@ from src.config import RunConfig
 from src.generator import Generator, Part, Seen
 from src.guidance.guide import Guide
 from src.guidance.losses import surrogate
-from src.guidance.terms import ScoreTerms
+from src.guidance.terms import SOURCE, ScoreTerms
 from src.guidance.timesteps import sample_timesteps
+from src.run.finite import check_finite
+from src.run.ranks import Ranks
 from src.scene.cameras import Cameras
 from src.streams import Streams
 
@@ -32,6 +34,11 @@ class Run:
     optimizer: Optimizer
     guide: Guide
     source: Generator | None = None  # what an edit began from, as it was
+    ranks: Ranks = Ranks()  # the processes that share a step's views
+
+    def parameters(self) -> list[nn.Parameter]:
+        """What the optimiser changes."""
+        return [p for group in self.optimizer.param_groups for p in group["params"]]
 
     def modules(self) -> dict[str, nn.Module]:
         """What changes, by name; of the source its occupancy grid, which is refreshed along."""
@@ -45,7 +52,10 @@ class Run:
 
 
 class Step(NamedTuple):
-    """What a step saw and found, without graph; `t` and everything in `terms` has one row per view."""
+    """What a step saw and found, without graph; `t` and everything in `terms` has one row per view.
+
+    `t` is on the processor, whatever the device.
+    """
 
     seen: Seen
     t: Int[Tensor, "B"]
@@ -75,7 +85,7 @@ def take_step(
     # Latents to their gradient.
     with part("unet"):
         if t is None:
-            t = sample_timesteps(stage.t_min, stage.t_max, len(seen.latents), draw("t"))
+            t = sample_timesteps(stage.t_min, stage.t_max, len(seen.latents), draw.here("t"))
         noise = draw("noise").normal(*seen.latents.shape)
         question = run.guide.question(seen.latents, noise, t, seen.camera, before)
         terms = run.guide.answer(question, cfg.loss.needs(t))
@@ -86,10 +96,29 @@ def take_step(
     with part("backward"):
         (surrogate(seen.latents, grad) + seen.penalty).backward()
     with part("optimiser"):
+        run.ranks.sum_gradients(run.parameters(), len(seen.latents) / cfg.batch_size)
+        refuse_what_is_not_finite(run, step, seen, terms, grad)
         run.optimizer.step()
         run.optimizer.zero_grad(set_to_none=True)
     seen = seen._replace(latents=seen.latents.detach(), penalty=seen.penalty.detach())
     return Step(seen, t, terms, grad, learnt)
+
+
+def refuse_what_is_not_finite(run: Run, step: int, seen: Seen, terms: ScoreTerms, grad: Tensor) -> None:
+    """Raise UserError, naming what is not finite, if anything is; the host waits for the device once."""
+    gradients = [p.grad for p in run.parameters() if p.grad is not None]
+    whole = torch.nn.utils.get_total_norm(gradients)
+    if torch.stack([grad.norm(), seen.penalty.detach(), whole]).isfinite().all():
+        return
+    found = (
+        {} if seen.view is None else {f"image ({name})": map_ for name, map_ in seen.view._asdict().items()}
+    )
+    found["latents"] = seen.latents.detach()
+    for name, mask in run.cfg.loss.needs(terms.t.cpu()).items():
+        of = terms.reference if name.startswith(SOURCE) else terms
+        found[f"prediction ({name})"] = getattr(of, name.removeprefix(SOURCE))[mask]
+    found |= {"gradient": grad, "penalty": seen.penalty.detach(), "gradient of the parameters": whole}
+    check_finite(step, found)
 
 
 def most_rows(cfg: RunConfig, t_min: int, t_max: int) -> Int[Tensor, ""]:

@@ -20,6 +20,13 @@ def _generator(seed: int, step: int, view: int, name: str) -> np.random.Generato
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
 
 
+def upload(numbers: Tensor, device: torch.device) -> Tensor:
+    """The processor's numbers on a device, without waiting for what the device is at."""
+    if device.type != "cuda":
+        return numbers.to(device)
+    return numbers.pin_memory().to(device, non_blocking=True)
+
+
 class Stream:
     """One named stream of one step; row i of every draw belongs to view `first_view + i` alone."""
 
@@ -58,7 +65,7 @@ class Stream:
             else:
                 numbers[row] = generator.standard_normal(size, dtype=np.float32)
         self._drawn.update(numbers.tobytes())
-        return torch.from_numpy(numbers).to(self._device)
+        return upload(torch.from_numpy(numbers), self._device)
 
 
 class Streams:
@@ -79,6 +86,18 @@ class Streams:
         """Return the stream of this name; asking for another name changes nobody else's numbers."""
         if name not in self._streams:
             self._streams[name] = Stream(self._seed, self._step, name, self._first_view, self._device)
+        return self._streams[name]
+
+    def here(self, name: str) -> Stream:
+        """Return the stream of this name with its numbers left on the processor, which decides by them."""
+        if name not in self._streams:
+            self._streams[name] = Stream(self._seed, self._step, name, self._first_view, torch.device("cpu"))
+        return self._streams[name]
+
+    def shared(self, name: str) -> Stream:
+        """Return the stream of this name as view 0 has it: the same numbers whatever the share."""
+        if name not in self._streams:
+            self._streams[name] = Stream(self._seed, self._step, name, 0, self._device)
         return self._streams[name]
 
     def again(self) -> "Streams":

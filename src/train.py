@@ -6,16 +6,19 @@ the run would cost.
 """
 
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 
 from src.assemble import assemble, make_guide
-from src.config import RunConfig, as_dict, identity
+from src.config import GeneratorKind, RunConfig, as_dict, identity
 from src.cost.plan import describe_plan, plan
 from src.cost.preflight import describe, preflight
+from src.cost.threads import choose_threads
 from src.door import door
 from src.errors import UserError
 from src.export.video import check_exports, save_preview
@@ -24,15 +27,16 @@ from src.guidance.guide import Guide
 from src.guidance.losses import NFSD, component_norms
 from src.guidance.prior import Prior, announce, load_prior, provenance_of
 from src.guidance.prompts import NEGATIVE_PROMPT, unknown_words
-from src.guidance.terms import ScoreTerms
 from src.model import CHECKPOINTS
 from src.run import accelerators, checkpoint, machine
 from src.run import folder as run_folder
 from src.run.checkpoint import Checkpoint
-from src.run.finite import check_finite
+from src.run.finite import check_finite, parameters_of
 from src.run.log import METRICS, Log, Seconds
+from src.run.ranks import Ranks, join
 from src.run.seal import file_sha256
-from src.step import Run, Step, take_step
+from src.scene.cameras import Cameras, sample_cameras
+from src.step import Step, take_step
 from src.streams import Streams
 
 
@@ -47,12 +51,15 @@ def train(cfg: RunConfig) -> float:
         print(describe_plan(plan(cfg)), flush=True)
         return 0.0
     check_source(cfg)
-    folder = run_folder.open_folder(cfg)
-    with run_folder.alone_in(folder):
-        return distil(cfg, folder)
+    with join(cfg) as ranks, ExitStack() as stack:
+        folder = run_folder.open_folder(cfg)
+        if ranks.first:
+            stack.enter_context(run_folder.alone_in(folder))
+        ranks.wait()
+        return distil(cfg, folder, ranks)
 
 
-def distil(cfg: RunConfig, folder: Path) -> float:
+def distil(cfg: RunConfig, folder: Path, ranks: Ranks) -> float:
     """All of `train` but the pricing, in a folder that nobody else writes to."""
     # The run: continued if its folder holds one.
     device = machine.choose_device(cfg)
@@ -75,24 +82,34 @@ def distil(cfg: RunConfig, folder: Path) -> float:
             return float(manifest["opacity"])
     elif not cfg.fresh:
         run_folder.check_nothing_lost(folder)
-    threads = machine.set_up(cfg, device, facts)
+    named = machine.set_up(cfg, device, facts)
     cfg = accelerators.settle(cfg, device, facts)
     seconds = Seconds(device, facts["seconds"])
     print(f"{folder}: {f'continuing at step {first_step}' if saved else 'starting'} on {device}", flush=True)
 
+    views = ranks.views(cfg.batch_size)
+    mine = replace(cfg, batch_size=len(views))
+
     # The prior, and the prompt seen from every side; what is edited, and what is optimised.
     prior = load_named_prior(cfg, device)
     run_folder.check_same_prior(cfg, prior.provenance(), weights)
-    source = load_source(cfg, prior, device) if cfg.source else None
+    threads = named or choose_threads(cfg, prior)
+    begun = saved and cfg.generator is GeneratorKind.mesh  # what it began from is in its checkpoint
+    source = load_source(cfg, prior, device) if cfg.source and not begun else None
     guide = make_guide(cfg, prior, source)
     prior.release_text_encoder()
     report_on_prompt(cfg, guide)
     if device.type == "cuda":  # a processor's memory cannot run out in a way that one could catch
-        print(describe(preflight(cfg, guide, device, first_step, source)), flush=True)
+        print(describe(preflight(mine, guide, device, first_step, source)), flush=True)
     run = assemble(cfg, guide, device, source)
+    run.ranks = ranks
     run_folder.check_space(folder, run.modules(), cfg.logging.checkpoints_kept)
     if saved:
         checkpoint.restore(run.modules(), run.optimizers(), saved.tensors)
+
+    if not ranks.first:  # what it writes is the first's as well, and nobody reads it
+        scratch = TemporaryDirectory()
+        folder = Path(scratch.name)
 
     # Nothing can go wrong any more that could have been known; only now is anything on disk replaced.
     run_folder.begin(cfg, folder)
@@ -119,29 +136,22 @@ def distil(cfg: RunConfig, folder: Path) -> float:
         log.picture(step, row)
 
     with closing(log), machine.interruptible() as received:
-        step = first_step
-        while step < cfg.steps and not received:
+        step, stopping = first_step, len(received)
+        while step < cfg.steps and not stopping:
             if step % cfg.logging.preview_every == 0:
                 show(step)
 
-            draw = Streams(cfg.seed, step, device=device)
-            done = take_step(run, step, draw, seconds)
+            draw = Streams(cfg.seed, step, views.start, device)
+            done = take_step(run, step, draw, seconds, camera=ranks_camera(cfg, ranks, step, draw))
 
-            check_finite(step, quantities(run, done))
-            unet_rows += done.terms.unet_rows + len(done.t) * bool(done.learnt)  # a critic learns from one
-            if done.seen.view is not None:
-                opacity = float(done.seen.view.opacity.mean())
-            numbers = {
-                "t": float(done.t.double().mean()),
-                "opacity": opacity,
-                "gradient": float(done.grad.norm()),
-                "penalty": float(done.seen.penalty),
-                "latents_std": float(done.seen.latents.std()),
-                **{name: float(number) for name, number in done.learnt.items()},
-                **components(cfg, done.terms),
-            }
+            check_finite(step, parameters_of(run.modules()))
+            rows = done.terms.unet_rows + len(done.t) * bool(done.learnt)  # a critic learns from one
+            numbers = {"t": float(done.t.double().mean())} | found_by(cfg, done)
+            opacity = numbers["opacity"]
             log.step(step, cfg.schedule.at(step), numbers, draw.digest())
             step += 1
+            stopping, rows = ranks.total(len(received), rows)
+            unet_rows += rows
             if step % cfg.logging.checkpoint_every == 0 and step < cfg.steps:
                 save(step)
 
@@ -150,6 +160,10 @@ def distil(cfg: RunConfig, folder: Path) -> float:
             save(step)
         show(step)
         log.close()  # the bar ends here, before anything else is printed
+        sha256 = checkpoint.parameters_sha256(run.generator.modules())
+        ranks.check_alike(sha256)
+        if not ranks.first:
+            return opacity
         picture, *_ = run.generator.export(folder)
         manifest |= {
             "finished": step >= cfg.steps,
@@ -158,13 +172,24 @@ def distil(cfg: RunConfig, folder: Path) -> float:
             "seconds": seconds.by_part(),
             "peak_rss_bytes": max(machine.peak_rss_bytes(), manifest["peak_rss_bytes"]),
             "unet_passes_per_sample": unet_rows / (step * cfg.batch_size) if step else 0.0,
-            "parameters_sha256": checkpoint.parameters_sha256(run.generator.modules()),
+            "processes": ranks.world,
+            "parameters_sha256": sha256,
         }
         run_folder.write_manifest(folder, manifest)
         print(f"step {step} of {cfg.steps}: {picture}", flush=True)
     if received:
         raise SystemExit(128 + received[0])
     return opacity
+
+
+def ranks_camera(cfg: RunConfig, ranks: Ranks, step: int, draw: Streams) -> Cameras | None:
+    """The cameras of this process's views; None where it has them all and the step may draw them."""
+    if ranks.world == 1:
+        return None
+    views, resolution = ranks.views(cfg.batch_size), cfg.schedule.at(step).resolution
+    return sample_cameras(
+        cfg.camera, len(views), resolution, draw.here("camera"), cfg.batch_size, views.start
+    )
 
 
 def load_named_prior(cfg: RunConfig, device: torch.device) -> Prior:
@@ -194,43 +219,31 @@ def report_on_prompt(cfg: RunConfig, guide: Guide) -> None:
         print(f"the prior does not know {word!r}; the nearest words it knows: {', '.join(near)}", flush=True)
 
 
-def quantities(run: Run, done: Step) -> dict[str, torch.Tensor]:
-    """What a step made, in the order in which it made it; of predictions, the rows that were asked for."""
-    asked = run.cfg.loss.needs(done.terms.t)
-    predictions = {
-        f"prediction ({name})": getattr(done.terms, name)[mask]
-        for name, mask in asked.items()
-        if hasattr(done.terms, name)
-    }
-    parameters = {
-        f"parameter {part}.{name}": parameter.detach()
-        for part, module in run.modules().items()
-        for name, parameter in module.named_parameters()
-    }
-    image = {} if done.seen.view is None else {"image": done.seen.view.image}
-    latents = {"latents": done.seen.latents}
-    return {
-        **image,
-        **latents,
-        **predictions,
-        "gradient": done.grad,
-        "penalty": done.seen.penalty,
-        **parameters,
-    }
+def found_by(cfg: RunConfig, done: Step) -> dict[str, float]:
+    """A step's numbers for the log, read back from the device at once.
 
-
-def components(cfg: RunConfig, terms: ScoreTerms) -> dict[str, float]:
-    """Norms of NFSD's parts, mean over this step's samples in each fifth of the timesteps that has any."""
+    Norms of NFSD's parts are means over this step's samples in each fifth of the timesteps that has any.
+    """
+    seen, view = done.seen, done.seen.view
+    scalars = {
+        "opacity": torch.zeros_like(seen.penalty) if view is None else view.opacity.mean(),
+        "gradient": done.grad.norm(),
+        "penalty": seen.penalty,
+        "latents_std": seen.latents.std(),
+        **done.learnt,
+    }
+    norms = component_norms(done.terms, cfg.loss) if isinstance(cfg.loss, NFSD) else {}
+    read = torch.cat([torch.stack(list(scalars.values())), *norms.values()]).cpu()
+    found = dict(zip(scalars, read.tolist(), strict=False))
     if not isinstance(cfg.loss, NFSD):
-        return {}
-    below = terms.t < cfg.loss.cut
-    has = {"condition": terms.t >= 0, "domain": ~below, "restoring": below}
-    found = {}
-    for name, norms in component_norms(terms, cfg.loss).items():
+        return found
+    below = done.t < cfg.loss.cut
+    has = {"condition": done.t >= 0, "domain": ~below, "restoring": below}
+    for name, of_sample in zip(norms, read[len(scalars) :].split(len(done.t)), strict=True):
         for low in range(0, 1000, 200):
-            here = has[name] & (terms.t // 200 == low // 200)
+            here = has[name] & (done.t // 200 == low // 200)
             if here.any():
-                found[f"{name}/t{low:03d}-{low + 199}"] = float(norms[here].mean())
+                found[f"{name}/t{low:03d}-{low + 199}"] = float(of_sample[here].mean())
     return found
 
 

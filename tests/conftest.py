@@ -6,13 +6,16 @@ from pathlib import Path
 
 # Before torch is imported: results and times then do not depend on how many cores the machine lends.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Read where kernels are defined: nobody here has a GPU for them.
+os.environ["TRITON_INTERPRET"] = "1"
 
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
-# Numba compiles these functions itself and cannot see through a checking wrapper: they come before the hook.
+# Numba and Triton read these functions' source and cannot see through a checking wrapper: before the hook.
+import src.scene.hash_grid_kernels
 import src.toybox.world.render  # noqa: F401
 from tests.pretend_hub import PretendHub, build_base, point_client_at
 

@@ -42,50 +42,58 @@ def attributes(tree: ast.AST) -> set[str]:
     return {dotted(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
 
 
-@pytest.fixture(params=FILES, ids=name_of)
-def path(request: pytest.FixtureRequest) -> Path:
-    return request.param
+@pytest.fixture(scope="module")
+def trees() -> dict[str, ast.Module]:
+    """Every file of src, read once."""
+    return {name_of(path): ast.parse(path.read_text()) for path in FILES}
 
 
-def test_the_two_halves_never_import_each_other(path: Path) -> None:
+def test_the_two_halves_never_import_each_other(trees: dict[str, ast.Module]) -> None:
     """Oracle: design: scene/ turns parameters into an image, guidance/ an image into a gradient."""
-    half = name_of(path).split("/")[0]
-    forbidden = {"scene": "src.guidance", "guidance": "src.scene"}.get(half)
-    found = [
-        name for name in imports(ast.parse(path.read_text())) if forbidden and name.startswith(forbidden)
-    ]
+    forbidden = {"scene": "src.guidance", "guidance": "src.scene"}
+    found = {
+        name: [each for each in imports(tree) if each.startswith(forbidden[name.split("/")[0]])]
+        for name, tree in trees.items()
+        if name.split("/")[0] in forbidden
+    }
+    assert not {name: wrong for name, wrong in found.items() if wrong}
+    assert len(found) > 10
+
+
+def test_no_room_for_odds_and_ends() -> None:
+    """Oracle: no file called utils, helpers, common or misc."""
+    assert not {path.stem for path in FILES} & {"utils", "util", "helpers", "common", "misc"}
+
+
+def test_nobody_draws_from_a_global_generator(trees: dict[str, ast.Module]) -> None:
+    """Oracle: only streams.py makes generators; the toy world has explicit NumPy generators of its own."""
+    found = {}
+    for name, tree in trees.items():
+        if name != "streams.py" and not name.startswith("toybox/"):
+            drawn = attributes(tree)
+            wrong = drawn & GLOBAL_DRAWS | {"random"} & set(imports(tree))
+            wrong |= {each for each in drawn if each.startswith(("np.random.", "numpy.random."))}
+            found |= {name: wrong} if wrong else {}
     assert not found
 
 
-def test_no_room_for_odds_and_ends(path: Path) -> None:
-    """Oracle: no file called utils, helpers, common or misc."""
-    assert path.stem not in {"utils", "util", "helpers", "common", "misc"}
-
-
-def test_nobody_draws_from_a_global_generator(path: Path) -> None:
-    """Oracle: only streams.py makes generators; the toy world has explicit NumPy generators of its own."""
-    if name_of(path) == "streams.py" or name_of(path).startswith("toybox/"):
-        return
-    tree = ast.parse(path.read_text())
-    assert not attributes(tree) & GLOBAL_DRAWS
-    assert not [name for name in attributes(tree) if name.startswith(("np.random.", "numpy.random."))]
-    assert "random" not in set(imports(tree))
-
-
-def test_nothing_is_unpickled(path: Path) -> None:
+def test_nothing_is_unpickled(trees: dict[str, ast.Module]) -> None:
     """Oracle: checkpoints are safetensors and json."""
-    tree = ast.parse(path.read_text())
-    assert not {"pickle", "cPickle", "dill", "joblib"} & set(imports(tree))
-    assert not attributes(tree) & UNPICKLERS
+    pickles = {"pickle", "cPickle", "dill", "joblib"}
+    found = {
+        name: pickles & set(imports(tree)) | attributes(tree) & UNPICKLERS for name, tree in trees.items()
+    }
+    assert not {name: wrong for name, wrong in found.items() if wrong}
 
 
-def test_slow_packages_are_imported_where_a_prior_is_loaded(path: Path) -> None:
+def test_slow_packages_are_imported_where_a_prior_is_loaded(trees: dict[str, ast.Module]) -> None:
     """Oracle: no import of diffusers or transformers at the top of a module."""
-    if name_of(path) in MAY_IMPORT_HEAVY:
-        return
-    top = ast.parse(path.read_text()).body
-    at_top = [node for node in top if isinstance(node, ast.Import | ast.ImportFrom)]
-    found = [name for node in at_top for name in imports(node) if name.split(".")[0] in HEAVY]
+    found = {}
+    for name, tree in trees.items():
+        at_top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+        heavy = [each for node in at_top for each in imports(node) if each.split(".")[0] in HEAVY]
+        if heavy and name not in MAY_IMPORT_HEAVY:
+            found[name] = heavy
     assert not found
 
 

@@ -8,7 +8,7 @@ from src import bench
 from src.bench import LiveBytes, Row, median_ms, peak_live_bytes, render_step
 from src.errors import UserError
 from src.scene import march
-from src.scene.hash_grid import HashGridConfig
+from src.scene.levels import HashGridConfig
 from src.scene.rendering import RenderConfig
 
 
@@ -51,6 +51,7 @@ def test_rows_are_written_as_a_list(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     """Oracle: the fields that readers of the file rely on."""
     monkeypatch.setattr(bench, "encoding_rows", lambda *_: [Row("part", 2.0, "other", 6.0, 3.0)])
     monkeypatch.setattr(bench, "other_rows", lambda: [])
+    monkeypatch.setattr(bench, "method_rows", lambda: [])
     monkeypatch.setattr(bench, "memory_row", lambda: {"part": "m", "ours_bytes": 1, "ratio": 1.0})
     bench.main([f"json={tmp_path / 'bench.json'}"])
     rows = json.loads((tmp_path / "bench.json").read_text())

@@ -15,7 +15,7 @@ from src.guidance.losses import NFSD
 from src.guidance.schedule import Stage
 from src.model import config_from_dict
 from src.scene.field import FieldConfig
-from src.scene.hash_grid import HashGridBackend, HashGridConfig
+from src.scene.levels import HashGridBackend, HashGridConfig
 from src.scene.rendering import RenderBackend, RenderConfig
 from src.toybox.world.pictures import FRONT_DEGREES, TOY_CAMERA
 from src.toybox.world.solid import BOUNDING_RADIUS
@@ -49,7 +49,8 @@ def test_the_paper_preset_is_the_papers() -> None:
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_preset_composes_with_every_loss(preset: str, loss: str) -> None:
     """Oracle: the types; the preset's name is recorded."""
-    cfg = settings("prompt=a", f"preset={preset}", f"loss={loss}")
+    edits = ["source=a/run"] if loss == "dds" else []
+    cfg = settings("prompt=a", f"preset={preset}", f"loss={loss}", *edits)
     assert (cfg.preset, cfg.loss_name) == (preset, loss)
 
 

@@ -6,7 +6,7 @@ from src.errors import UserError
 from src.fit import fit, toy_solid
 from src.scene.cameras import CameraConfig, Cameras
 from src.scene.field import FieldConfig
-from src.scene.hash_grid import HashGridConfig
+from src.scene.levels import HashGridConfig
 from src.scene.rendering import RenderConfig, render
 from tests.scene.solids import Ball, backdrop, everywhere
 

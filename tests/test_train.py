@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from src.config import RunConfig
+from src.cost import threads
 from src.errors import UserError
 from src.guidance.prior import load_prior
 from src.guidance.prompts import PromptBank
+from src.run import machine
 from src.run.log import Log
 from src.train import train
 from tests.runs import TINY, tiny
@@ -77,6 +80,7 @@ def test_the_folder_holds_what_was_promised(undisturbed: RunConfig) -> None:
             "previews.png",
         ),
         *("turntable.mp4", "turntable.webp", "sheet.png"),
+        ".lock",
     }
     told = manifest(undisturbed)
     assert told["prior"] == {}  # it is computed
@@ -136,6 +140,28 @@ def test_a_killed_run_ends_bit_identical(
     assert manifest(cfg)["unet_passes_per_sample"] == manifest(undisturbed)["unet_passes_per_sample"]
     # Checkpoints are at 2, 4 and 6: a sitting that died at step k left the last multiple of 2 up to k.
     assert manifest(cfg)["resumed_from_steps"] == [step // 2 * 2 for step in steps if step >= 2]
+
+
+def test_threads_that_were_timed_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: RunConfig
+) -> None:
+    """Oracle: the twin that named its threads, bit for bit: timing draws nothing, and happens once a run."""
+    timed: list[list[int]] = []
+
+    def seconds_of(work: Callable[[], None], counts: list[int]) -> dict[int, float]:
+        work()
+        timed.append(counts)
+        return {count: float(count) for count in counts}
+
+    monkeypatch.setattr(machine, "cores", lambda: 2)
+    monkeypatch.setattr(threads, "seconds_of", seconds_of)
+    cfg = tiny(tmp_path, "threads=null")
+    killed_at(monkeypatch, 5, cfg)
+    train(cfg)
+    assert timed == [[1, 2]]
+    assert manifest(cfg)["threads"] == 1
+    assert manifest(cfg)["parameters_sha256"] == manifest(undisturbed)["parameters_sha256"]
+    assert metrics(cfg) == metrics(undisturbed)
 
 
 def test_a_broken_checkpoint_costs_one_interval_and_no_bit(

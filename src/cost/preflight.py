@@ -99,7 +99,7 @@ def _measure(cfg: RunConfig, asked: _Asked, stretch: range) -> tuple[float, int]
         for t in (least, worst):
             began = time.perf_counter()
             draw = Streams(cfg.seed, last, device=device)
-            rows = t.expand(cfg.batch_size).to(device)
+            rows = t.expand(cfg.batch_size)
             # The last step, because penalties that start late are in it.
             take_step(run, last, draw, lambda _: nullcontext(), rows)
             if device.type == "cuda":

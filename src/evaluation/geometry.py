@@ -77,8 +77,8 @@ def measure(views: Views, subject: Subject) -> Geometry:
     return beside_truth(views, subject)[0]
 
 
-def beside_truth(views: Views, subject: Subject) -> tuple[Geometry, Views]:
-    """`measure`, and the true solid that it was measured beside, standing where the object stands.
+def beside_truth(views: Views, subject: Subject) -> tuple[Geometry, Views, Pose]:
+    """`measure`, the true solid that it was measured beside, standing where the object stands, and its pose.
 
     An object without an opaque ray, or with numbers that are not finite, counts as one point in the middle
     that no silhouette shows; `src.evaluation.failures` tells which.  Raises UserError where numba is missing.
@@ -101,7 +101,7 @@ def beside_truth(views: Views, subject: Subject) -> tuple[Geometry, Views]:
         scale=pose.scale,
         shift=math.hypot(*pose.shift),
     )
-    return found, beside
+    return found, beside, pose
 
 
 def known(subject: Subject, camera: Cameras) -> Truth:

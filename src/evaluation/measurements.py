@@ -19,8 +19,9 @@ from torch import Tensor
 
 from src.config import RunConfig
 from src.errors import UserError
-from src.evaluation import consistency, failures, geometry, janus, looks
+from src.evaluation import consistency, faces, failures, geometry, janus, looks
 from src.evaluation.judge.judge import Judge, load_judge
+from src.evaluation.solids import Pose
 from src.evaluation.suite.figures import rows_of
 from src.evaluation.suite.sheets import portrait, thumbnails
 from src.evaluation.verdict import error_beside, of_views
@@ -32,7 +33,7 @@ from src.run.folder import read_manifest, say_what_changed
 from src.run.seal import file_sha256, sealed, unsealed
 from src.toybox.world.captions import Subject, named
 
-VERSION = 3  # of the figures' definitions: raise it with them, and suites evaluate their runs anew
+VERSION = 4  # of the figures' definitions: raise it with them, and suites evaluate their runs anew
 NAME = "evaluation"
 ATTRIBUTES = ("kind", "color", "material", "base", "view")  # that the judge's own error is known for
 
@@ -74,13 +75,14 @@ def evaluate(folder: Path, judge_name: str) -> dict[str, Any]:
     cfg, model, step = load_run(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     say_what_changed(folder)
     judge = judge_named(judge_name)
-    views, subject, outline = of_run(cfg, model), named(cfg.prompt), None
+    views, subject = of_run(cfg, model), named(cfg.prompt)
+    outline, pose = None, Pose()
 
     def shape() -> dict[str, Any]:
-        nonlocal outline
+        nonlocal outline, pose
         if subject is None:
             raise UserError(f"the toy world has no solid that {cfg.prompt!r} names")
-        found, truth = geometry.beside_truth(views, subject)
+        found, truth, pose = geometry.beside_truth(views, subject)
         outline = truth.opacity
         return asdict(found)
 
@@ -92,6 +94,9 @@ def evaluate(folder: Path, judge_name: str) -> dict[str, Any]:
         "failures": lambda: asdict(failures.flags(views, _metrics(folder), parameters, subject)),
         "looks": lambda: _looks(folder, cfg, model),
     }
+    if subject is not None and faces.place_of(subject.kind, subject.base) is not None:
+        # After geometry, which finds how large the object is and where it stands.
+        measures["faces"] = lambda: faces.of_views(judge, views, subject, pose)._asdict()
     figures: dict[str, dict[str, Any]] = {}
     not_measured: dict[str, str] = {}
     for group, measure in measures.items():

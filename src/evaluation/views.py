@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from src.config import RunConfig, VideoConfig
-from src.model import Model, look
+from src.model import Scene, look
 from src.scene.cameras import Cameras
 
 AZIMUTHS = 24
@@ -55,7 +55,7 @@ def around(video: VideoConfig, size: int = SIZE) -> Cameras:
     )
 
 
-def of_run(cfg: RunConfig, model: Model, size: int = SIZE) -> Views:
+def of_run(cfg: RunConfig, model: Scene, size: int = SIZE) -> Views:
     """The object of a run."""
     camera = around(cfg.video, size)
     color, opacity, depth = [], [], []

@@ -78,8 +78,8 @@ def best_level(peak: Float[Tensor, "*pixels"], inside: Bool[Tensor, "*pixels"]) 
     return float(descending[best : best + 2].mean())
 
 
-def extract(model: Model, views: Views, resolution: int, faces: int) -> Trimesh:
-    """The surface that the views show, in world units, of at most `faces` triangles (0: of all).
+def levelled(model: Model, views: Views, resolution: int) -> tuple[Float[Tensor, "n n n"], float]:
+    """The volume of `wall_opacity`, and the level at which it has the surface that the views show.
 
     Raises UserError where they show none.
     """
@@ -91,13 +91,57 @@ def extract(model: Model, views: Views, resolution: int, faces: int) -> Trimesh:
             "turntable, and train longer or with another seed"
         )
     volume = wall_opacity(model, resolution)
-    level = best_level(peaks(volume, model.field.radius, views.camera), inside)
+    return volume, best_level(peaks(volume, model.field.radius, views.camera), inside)
+
+
+def extract(model: Model, views: Views, resolution: int, faces: int, whole: bool = False) -> Trimesh:
+    """The surface that the views show, in world units, of at most `faces` triangles (0: of all).
+
+    With `whole` every edge lies between two triangles, at the cost of detail where decimation cannot do it.
+    Raises UserError where they show none, and where so few triangles bound nothing.
+    """
+    volume, level = levelled(model, views, resolution)
     mesh = closed(volume, level, model.field.radius)
     if faces and len(mesh.faces) > faces:
         mesh = mesh.simplify_quadric_decimation(face_count=faces)
         mesh.update_faces(mesh.nondegenerate_faces())
         mesh.remove_unreferenced_vertices()
+    if whole and open_edges(mesh):
+        mesh = coarser(volume, level, model.field.radius, faces)
+    if len(mesh.faces) < 4:
+        raise UserError(f"faces={faces} bounds no solid here: choose more, or faces=0 for every triangle")
     return mesh
+
+
+def open_edges(mesh: Trimesh) -> int:
+    """How many edges do not lie between exactly two triangles; a closed surface has none."""
+    _, count = np.unique(mesh.edges_sorted, axis=0, return_counts=True)
+    return int((count != 2).sum())
+
+
+def coarser(volume: Float[Tensor, "n n n"], level: float, radius: float, faces: int) -> Trimesh:
+    """The closed surface on the finest grid that needs at most `faces` triangles (0: any number).
+
+    Quadric decimation may pinch thin parts, so that three triangles share an edge; marching cubes never do.
+    """
+    size = len(volume)
+    while True:
+        grid = functional.interpolate(volume[None, None], (size,) * 3, mode="trilinear", align_corners=True)[
+            0, 0
+        ]
+        if float(grid.max()) <= level:
+            raise UserError(f"faces={faces} is too few for a closed surface here: choose more")
+        mesh = closed(grid, level, radius)
+        mesh.merge_vertices()
+        mesh.update_faces(mesh.nondegenerate_faces())
+        mesh.remove_unreferenced_vertices()
+        if (not faces or len(mesh.faces) <= faces) and not open_edges(mesh):
+            return mesh
+        # Triangles grow with the square of the grid's side.
+        wanted = size * (faces / len(mesh.faces)) ** 0.5 if faces else size - 1
+        size = min(size - 1, int(wanted))
+        if size < 8:
+            raise UserError(f"faces={faces} is too few for a closed surface here: choose more")
 
 
 def closed(values: Float[Tensor, "n n n"], level: float, radius: float) -> Trimesh:

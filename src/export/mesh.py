@@ -1,10 +1,13 @@
 """A run's object as a mesh with its colours baked in, for other programs.
 
     python -m src.export.mesh run=outputs/<run> [out=lion.glb] [resolution=128] [texture=1024] [faces=20000]
+        [closed=true]
 
 The ending of `out` chooses the format.  GLB has y up and z to the front, as glTF demands; OBJ (with its MTL
 and PNG) has the same, as its readers expect; PLY keeps our z up, and has its colours at the vertices, for it
-knows no pictures.  texture=0 puts colours at the vertices everywhere; faces=0 keeps every triangle.
+knows no pictures; STL, for printers, has z up and no colours.  texture=0 puts colours at the vertices
+everywhere; faces=0 keeps every triangle.  Few triangles can leave edges that three of them share: closed=true
+leaves none.
 """
 
 import sys
@@ -26,7 +29,7 @@ from src.run.checkpoint import write_atomically
 if TYPE_CHECKING:
     from trimesh import Trimesh
 
-FORMATS = (".glb", ".obj", ".ply")
+FORMATS = (".glb", ".obj", ".ply", ".stl")
 
 
 @dataclass
@@ -38,6 +41,7 @@ class MeshConfig:
     resolution: int = 128  # of the grid that is searched for the surface, along an edge
     texture: int = 1024  # pixels
     faces: int = 20_000  # at most
+    closed: str = "false"  # true: no edge without exactly two triangles
 
     def __post_init__(self) -> None:
         if not self.run:
@@ -45,6 +49,10 @@ class MeshConfig:
         in_range(self, ["resolution"], 16, 1024)
         in_range(self, ["texture"], 0, 8192)
         in_range(self, ["faces"], 0, 10**7)
+        if 0 < self.faces < 4:
+            raise UserError(f"faces={self.faces} bounds no solid: choose 4 or more, or 0 for every triangle")
+        if self.closed not in ("true", "false"):
+            raise UserError(f"closed={self.closed} is of the wrong kind: give true or false")
         self.out = self.out or str(Path(self.run) / "mesh.glb")
         if self.format not in FORMATS:
             raise UserError(f"out={self.out} has no ending that we know: choose {', '.join(FORMATS)}")
@@ -66,24 +74,32 @@ def export(cfg: MeshConfig) -> str:
         raise UserError(
             f"meshes need {error.name}, which is not installed: pip install -e '.[mesh]'"
         ) from error
+    textured = cfg.texture > 0 and cfg.format in (".glb", ".obj")
+    if textured:
+        texture.check_unwrapper()
 
     folder = Path(cfg.run)
     settings, model, step = load_run(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     views = of_run(settings, model)
     # One half of the views chooses the level, the other half judges the outcome.
-    mesh = isosurface.extract(model, views.every_other(0), cfg.resolution, cfg.faces)
+    mesh = isosurface.extract(model, views.every_other(0), cfg.resolution, cfg.faces, cfg.closed == "true")
     agreement = isosurface.agreement(mesh, views.every_other(1))
     color = texture.seen_from_outside(model, isosurface.WALL * model.field.radius)
-    if cfg.texture and cfg.format != ".ply":
+    if textured:
         write(texture.wrap(mesh, cfg.texture, color), Path(cfg.out))
         look = f"a texture of {cfg.texture} pixels"
+    elif cfg.format == ".stl":
+        write(mesh, Path(cfg.out))
+        look = "no colours"
     else:
         mesh.visual.vertex_colors = color(*texture.places(mesh))
         write(mesh, Path(cfg.out))
         look = "colours at its vertices"
+    gaps = isosurface.open_edges(mesh)
+    state = f"not closed at {gaps} edges (closed=true closes it)" if gaps else "closed"
     return (
-        f"step {step}: {cfg.out}: {len(mesh.faces)} triangles, {look}; its outlines and the run's agree with "
-        f"an IoU of {agreement:.3f}"
+        f"step {step}: {cfg.out}: {len(mesh.faces)} triangles, {state}, {look}; its outlines and the run's "
+        f"agree with an IoU of {agreement:.3f}"
     )
 
 
@@ -94,11 +110,14 @@ def write(mesh: "Trimesh", path: Path) -> None:
 
     mesh, ending, textured = mesh.copy(), path.suffix.lower(), mesh.visual.kind == "texture"
     normals = mesh.vertex_normals
-    if ending != ".ply":
+    if ending not in (".ply", ".stl"):
         # x to the front and z up become z and y.
         mesh.vertices, normals = mesh.vertices[:, [1, 2, 0]], normals[:, [1, 2, 0]]
     mesh.vertex_normals = normals
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"out={path} cannot be written ({error.strerror}): choose another file") from error
     if ending == ".obj":
         name = path.stem.replace(" ", "_")  # readers of OBJ end a name at a blank
         if textured:
@@ -124,6 +143,8 @@ def write(mesh: "Trimesh", path: Path) -> None:
             colors[:, :3] = linear(colors[:, :3])
             mesh.visual.vertex_colors = colors
         write_atomically(path, mesh.export(file_type="glb", include_normals=True))
+    elif ending == ".stl":
+        write_atomically(path, mesh.export(file_type="stl"))
     else:
         write_atomically(path, mesh.export(file_type="ply", vertex_normal=True))
 

@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from src.config import RunConfig
-from src.model import Model, look
+from src.model import MeshModel, Model, Scene, look, there
 from src.scene.cameras import Cameras
+from src.scene.mesh_rendering import mesh_normals
 from src.scene.rendering import Rendering, composite_weights
 
 Frame = UInt8[np.ndarray, "height width channels"]  # RGB, or RGBA where something has no background
@@ -42,7 +43,7 @@ LEGIBLE = 128  # pixels, below which a legend would hide the picture
 
 
 def panels(
-    cfg: RunConfig, model: Model, camera: Cameras, show: list[str], backgrounds: list[str]
+    cfg: RunConfig, model: Scene, camera: Cameras, show: list[str], backgrounds: list[str]
 ) -> list[Frame]:
     """The pictures named, as one camera sees them; colour once before every background.
 
@@ -57,7 +58,7 @@ def panels(
         elif name == "depth":
             found.append(with_legend(frame(color_depth(seen, distance, radius)), distance, radius))
         elif name == "normal":
-            found.append(frame((0.5 + 0.5 * normals(model, camera, seen.opacity)) * seen.opacity))
+            found.append(frame((0.5 + 0.5 * _normals(model, camera, seen.opacity)) * seen.opacity))
         else:
             found.append(frame(seen.opacity.expand(-1, 3, -1, -1)))
     if any(each.shape[-1] == 4 for each in found):
@@ -86,6 +87,13 @@ def color_depth(view: Rendering, distance: float, radius: float) -> Float[Tensor
     colors = DEPTH_COLORS.to(near.device)
     mixed = torch.lerp(colors[lower], colors[lower + 1], (position - lower)[..., None])
     return mixed.permute(0, 3, 1, 2) * view.opacity
+
+
+@torch.no_grad()
+def _normals(model: Scene, camera: Cameras, opacity: Tensor) -> Tensor:
+    if isinstance(model, MeshModel):
+        return mesh_normals(model.surface.mesh(), there(camera, opacity.device))
+    return normals(model, camera, opacity)
 
 
 @torch.no_grad()

@@ -1,17 +1,18 @@
 """A picture around a mesh: unwrapping, and the colour of every texel's place on the surface."""
 
+import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import torch
-import xatlas
 from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from scipy import ndimage
 from trimesh import Trimesh
 from trimesh.visual import TextureVisuals
 
+from src.errors import UserError
 from src.model import Model
 from src.scene.rendering import composite_weights
 
@@ -84,8 +85,25 @@ def places(mesh: Trimesh) -> tuple[Places, Places]:
     return np.asarray(mesh.vertices, np.float32), np.asarray(mesh.vertex_normals, np.float32)
 
 
+def check_unwrapper() -> None:
+    """Raise UserError where xatlas is missing; it has no wheel for Python 3.14 (November 2026)."""
+    try:
+        import xatlas  # noqa: F401
+    except ImportError as error:
+        how = (
+            "pip install -e '.[mesh]' under Python 3.13 or older"
+            if sys.version_info >= (3, 14)
+            else ("pip install -e '.[mesh]'")
+        )
+        raise UserError(
+            f"textures need xatlas, which is not installed: {how}, or texture=0 for colours at the vertices"
+        ) from error
+
+
 def unwrap(mesh: Trimesh, size: int) -> Unwrapped:
     """Lay a mesh out flat, in charts that do not overlap in a picture of size x size."""
+    import xatlas
+
     atlas = xatlas.Atlas()
     atlas.add_mesh(np.asarray(mesh.vertices, np.float32), np.asarray(mesh.faces, np.uint32))
     packing = xatlas.PackOptions()

@@ -29,7 +29,7 @@ from src.door import one_sentence
 from src.errors import UserError
 from src.export.panels import Frame, panels
 from src.export.paths import cameras
-from src.model import Model, load_run
+from src.model import Scene, load_scene
 from src.run.checkpoint import sync
 from src.run.log import bar
 from src.scene.cameras import orbit
@@ -64,7 +64,7 @@ def is_transparent(video: VideoConfig) -> bool:
     return "transparent" in video.background and "rgb" in video.show
 
 
-def export(cfg: RunConfig, model: Model, folder: Path) -> list[Path]:
+def export(cfg: RunConfig, model: Scene, folder: Path) -> list[Path]:
     """Write the video as mp4 and webp, and sheet.png, into a folder; returns their paths, the mp4 first.
 
     There is no mp4 of what is transparent.
@@ -85,7 +85,7 @@ def export(cfg: RunConfig, model: Model, folder: Path) -> list[Path]:
     return written
 
 
-def export_file(cfg: RunConfig, model: Model, out: Path) -> list[Path]:
+def export_file(cfg: RunConfig, model: Scene, out: Path) -> list[Path]:
     """Write the video as the ending of `out` says, and nothing else; returns the files, the frames in order.
 
     Raises UserError for another ending, a film of something transparent, and what cannot be written.
@@ -123,7 +123,7 @@ def file_name(video: VideoConfig) -> str:
     return "-".join(parts)
 
 
-def turntable(cfg: RunConfig, model: Model) -> Iterator[Frame]:
+def turntable(cfg: RunConfig, model: Scene) -> Iterator[Frame]:
     """Frames of one way round, what is shown side by side; the last is not the first again."""
     video, path = cfg.video, cameras(cfg.video)
     with bar(video.views, "frame") as progress:
@@ -133,7 +133,7 @@ def turntable(cfg: RunConfig, model: Model) -> Iterator[Frame]:
             progress.update()
 
 
-def contact_sheet(cfg: RunConfig, model: Model, columns: int = 8) -> Row:
+def contact_sheet(cfg: RunConfig, model: Scene, columns: int = 8) -> Row:
     """Eight azimuths from two elevations: rows of colour, depth and opacity for each."""
     video = cfg.video
     rows = []
@@ -144,7 +144,7 @@ def contact_sheet(cfg: RunConfig, model: Model, columns: int = 8) -> Row:
     return np.concatenate(rows, axis=0)
 
 
-def preview(cfg: RunConfig, model: Model, size: int, columns: int = 4) -> Row:
+def preview(cfg: RunConfig, model: Scene, size: int, columns: int = 4) -> Row:
     """Colour from four sides, in one row."""
     video = cfg.video
     ring = orbit(columns, video.elevation_degrees, video.distance, video.fov_degrees, size)
@@ -242,7 +242,7 @@ def main(arguments: list[str]) -> int:
         raise UserError("run is missing: name a run's folder, as in run=outputs/NAME")
     folder, out = Path(typed_path(given.pop("run"), "run")), given.pop("out", None)
     wanted = {SHORT.get(name, name): _value(name, value) for name, value in given.items()}
-    cfg, model, step = load_run(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    cfg, model, step = load_scene(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     cfg.video = replace(cfg.video, **wanted)
     check_exports(cfg.video)
     written = (

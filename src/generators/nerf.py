@@ -30,9 +30,9 @@ class NeRF:
     ) -> Seen:
         cfg, (field, background, occupancy) = self.cfg, self.model
         with part("render"):
-            occupancy.update(field, draw("occupancy"), step)
+            occupancy.update(field, draw.shared("occupancy"), step)
             if camera is None:
-                camera = sample_cameras(cfg.camera, cfg.batch_size, stage.resolution, draw("camera"))
+                camera = sample_cameras(cfg.camera, cfg.batch_size, stage.resolution, draw.here("camera"))
             shader = None
             if cfg.shading.on:
                 light = draw_light(cfg.shading, camera, step, draw("light"))

@@ -83,6 +83,8 @@ def load_source(cfg: RunConfig, prior: Prior, device: torch.device) -> Source:
         prompt = cfg.source_prompt or loaded.facts["config"]["prompt"]
         return Source(_frozen(Latents(cfg, prior, latents.to(device))), prompt)
     settings, model, _ = load_run(path, device)
+    if cfg.generator is GeneratorKind.mesh:
+        return Source(NeRF(settings, model, prior), settings.prompt)
     ours, before = (dict(leaves({name: as_dict(each)[name] for name in SAME})) for each in (cfg, settings))
     for name, value in ours.items():
         if value != before[name] and not name.endswith("backend"):

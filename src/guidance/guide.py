@@ -13,12 +13,12 @@ from src.guidance.critic import Critic
 from src.guidance.prior import Prior
 from src.guidance.prompts import PromptBank, Text
 from src.guidance.terms import Question, ScoreTerms, score_terms
-from src.streams import Streams
+from src.streams import Streams, upload
 
 
 @runtime_checkable
 class Viewpoint(Protocol):
-    """All that guidance knows of cameras: angles in radians, and camera-to-world matrices [B, 3, 4]."""
+    """All that guidance knows of cameras, on the processor: angles in radians, camera-to-world matrices."""
 
     @property
     def azimuth(self) -> Float[Tensor, "B"]: ...
@@ -79,5 +79,6 @@ def _text(prompts: PromptBank, view: Viewpoint | None, batch: int) -> Text:
 def _pose(view: Viewpoint | None, like: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 16"]:
     if view is None:
         return like.new_zeros(len(like), 16)
-    last = like.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(len(like), 1, 4)
-    return torch.cat([view.poses().to(like), last], 1).flatten(1)
+    poses = view.poses()
+    last = poses.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(len(like), 1, 4)
+    return upload(torch.cat([poses, last], 1).flatten(1).to(like.dtype), like.device)

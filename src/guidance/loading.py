@@ -77,7 +77,9 @@ def load_parts(folder: Path, dtype: torch.dtype, device: torch.device) -> Parts:
         if report["missing_keys"]:  # the libraries would go on with random numbers in their place
             raise _broken(folder, part, f"its file lacks {min(report['missing_keys'])}")
         try:
-            return model.to(device)
+            # Convolutions in half precision are fastest on CUDA with channels innermost.
+            layout = torch.channels_last if device.type == "cuda" and part != "text_encoder" else None
+            return model.to(device) if layout is None else model.to(device, memory_format=layout)
         except torch.OutOfMemoryError as error:
             raise UserError(f"device={device} has no memory left for the prior's {part}: {REMEDY}") from error
 

@@ -2,7 +2,7 @@
 
 Its own conventions end here: images are [0, 1] outside and [-1, 1] inside, latents are always scaled,
 predictions are always noises (epsilon), and whatever precision the model computes in, the caller's comes
-back.
+back, contiguous.
 """
 
 from collections.abc import Sequence
@@ -23,6 +23,7 @@ from src.guidance.loading import REMEDY, first_line, load_parts, missing_files
 from src.guidance.small_autoencoder import REMEDY as SMALL_REMEDY
 from src.guidance.small_autoencoder import load_small_autoencoder
 from src.guidance.source import BASE_NAME, Source, differences, hub_source, local_source
+from src.processor import multiplies_bfloat16_fast
 from src.streams import Stream
 
 LICENCE = (
@@ -139,14 +140,14 @@ class Prior:
             # Antialiased, because a shrunken image would otherwise send no gradient to most of its pixels.
             image = F.interpolate(image, size, mode="bilinear", align_corners=False, antialias=True)
         posterior = self._vae.encode((2 * image - 1).to(_first(self._vae).dtype)).latent_dist
-        mean, std = posterior.mean.to(image.dtype), posterior.std.to(image.dtype)
+        mean, std = (numbers.to(image.dtype).contiguous() for numbers in (posterior.mean, posterior.std))
         return self._scaling_factor * (mean + std * stream.normal(*mean.shape).to(mean))
 
     @torch.no_grad()
     def decode(self, latents: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 3 H W"]:
         """Map scaled latents to images of the model's size, clipped to [0, 1], without graph."""
         image = self._vae.decode((latents / self._scaling_factor).to(_first(self._vae).dtype)).sample
-        return (image.to(latents.dtype) / 2 + 0.5).clamp(0, 1)
+        return (image.to(latents.dtype).contiguous() / 2 + 0.5).clamp(0, 1)
 
     @torch.no_grad()
     def predict_noise(
@@ -161,7 +162,7 @@ class Prior:
         """predict_noise, whose graph reaches what was added to the UNet (src/guidance/critic.py)."""
         inside = _first(self._unet).dtype
         output = self._unet(noised.to(inside), t, encoder_hidden_states=text.to(inside)).sample
-        output = output.to(noised.dtype)
+        output = output.to(noised.dtype).contiguous()
         if not self.predicts_velocity:
             return output
         # v = alpha eps - sigma z_0 (Salimans & Ho 2022), hence eps = alpha v + sigma z_t.
@@ -270,15 +271,7 @@ def _dtype(precision: Precision, device: torch.device) -> torch.dtype:
         return getattr(torch, precision.name)
     if device.type == "cuda":
         return torch.float16
-    return torch.bfloat16 if _multiplies_bfloat16_fast() else torch.float32
-
-
-def _multiplies_bfloat16_fast() -> bool:
-    # Without AMX, an Intel Xeon's bfloat16 products were measured slower than its float32 ones.
-    can = torch.cpu.get_capabilities()
-    return can.get("amx_bf16", False) or (
-        can.get("avx512_bf16", False) and "Intel" not in can.get("cpu_name", "")
-    )
+    return torch.bfloat16 if multiplies_bfloat16_fast() else torch.float32
 
 
 def _first(module: Any) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from src.errors import UserError
 from src.guidance.prior import Prior
+from src.streams import upload
 
 NEGATIVE_PROMPT = (
     "unrealistic, blurry, low quality, out of focus, ugly, low contrast, dull, dark, low-resolution, gloomy"
@@ -149,19 +150,21 @@ class PromptBank:
         return Text(*(one.expand(size) for one in (self._plain, self._uncond, self._negative)))
 
     def __call__(self, azimuth: Float[Tensor, "B"], elevation: Float[Tensor, "B"]) -> Text:
-        """Return the embeddings for cameras at these angles (radians)."""
+        """Return the embeddings for cameras at these angles (radians), which are on the processor."""
         size, device = (len(azimuth), -1, -1), self._cond.device
         if self._cfg.interpolate:
-            one, other, mix = (each.to(device) for each in _neighbours(self._cfg, azimuth, elevation))
+            one, other, mix = (upload(each, device) for each in _neighbours(self._cfg, azimuth, elevation))
             cond = torch.lerp(self._cond[one], self._cond[other], mix.to(self._cond)[:, None, None])
         else:
-            cond = self._cond[_view_index(self._cfg, azimuth, elevation).to(device)]
+            cond = self._cond[upload(_view_index(self._cfg, azimuth, elevation), device)]
         text = Text(cond, self._uncond.expand(size), self._negative.expand(size))
         if not self._cfg.perp_neg:
             return text
         # Nothing in front, all of it behind, half at the sides.
         weight = self._cfg.perp_neg * (1 - azimuth.cos()) / 2
-        return text._replace(front=self._cond[0].expand(size), front_weight=weight.to(self._cond))
+        return text._replace(
+            front=self._cond[0].expand(size), front_weight=upload(weight.to(self._cond.dtype), device)
+        )
 
 
 def _valid(text: str) -> str:

@@ -18,6 +18,7 @@ from torch import Tensor
 from src.guidance.critic import Critic
 from src.guidance.prior import Prior
 from src.guidance.prompts import Text
+from src.streams import upload
 
 BRANCHES = ("cond", "uncond", "negative")
 SOURCE = "source_"  # begins the names of branches that ask about what an edit began from
@@ -66,23 +67,26 @@ def score_terms(
 ) -> ScoreTerms:
     """Noise the latents to time t and ask the prior, in one UNet call, for exactly the rows that are needed.
 
-    `needs` maps a branch to the samples that want it; the critic is asked in a call of its own.
+    `needs` maps a branch to the samples that want it; it and `asked.t` are on the processor, which counts
+    rows.  The critic is asked in a call of its own.
     """
-    t, noise, text = asked.t, asked.noise, asked.text
+    noise, text = asked.noise, asked.text
     latents = asked.latents.detach()
+    if text.front is not None:
+        needs = {**needs, "front": needs["cond"]}
+    picked = [mask.nonzero().squeeze(1) for mask in needs.values()]
+    t, *every = upload(torch.cat([asked.t, *picked]), latents.device).split([len(noise), *map(len, picked)])
+    rows = dict(zip(needs, every, strict=True))
     alpha_bar = prior.alphas_cumprod[t].view(-1, 1, 1, 1)
     alpha, sigma = alpha_bar.sqrt().to(latents), (1 - alpha_bar).sqrt().to(latents)
     noised = alpha * latents + sigma * noise
     found = {branch: torch.full_like(latents, torch.nan) for branch in (*BRANCHES, "critic", "front")}
 
-    rows = {branch: mask.nonzero().squeeze(1) for branch, mask in needs.items()}
     if critic is not None:
         own = rows.pop("critic")
         with torch.no_grad():
             assert asked.pose is not None
             found["critic"][own] = critic.predict(noised[own], t[own], asked.pose[own])
-    if text.front is not None:
-        rows["front"] = rows["cond"]
     every_noised = noised
     if asked.source_latents is not None:
         every_noised = torch.cat([noised, alpha * asked.source_latents.detach() + sigma * noise])
@@ -109,7 +113,7 @@ def score_terms(
         cond, uncond = (found.pop(f"{SOURCE}{branch}") for branch in ("cond", "uncond"))
         nothing = torch.full_like(latents, torch.nan)
         reference = ScoreTerms(t, alpha, sigma, noise, cond, uncond, nothing, nothing, unet_rows=0)
-    unet_rows = sum(int(mask.sum()) for mask in needs.values()) + len(rows.get("front", ()))
+    unet_rows = sum(map(len, picked))
     cond, uncond, negative, by_critic = (found[branch] for branch in (*BRANCHES, "critic"))
     return ScoreTerms(
         t, alpha, sigma, noise, cond, uncond, negative, by_critic, unet_rows=unet_rows, reference=reference

@@ -1,7 +1,8 @@
-"""Which kernels a run computes with: torch's, or those of nerfacc and tiny-cuda-nn where they really work.
+"""Which kernels a run computes with: torch's; or nerfacc's, tiny-cuda-nn's or ours in Triton where they work.
 
-Nothing is ever compiled here: an accelerator counts once it was built, loads, and has computed something
-right on this device.  Neither has been seen to do so by us, who have no GPU.
+Nothing is built here: an accelerator counts once it loads and has computed something right on this device
+(Triton compiles ours by itself, with what torch's CUDA wheels bring).  None has been seen to do so by us, who
+have no GPU.
 """
 
 import importlib.util
@@ -15,8 +16,11 @@ import torch
 
 from src.config import RunConfig
 from src.errors import UserError
-from src.scene.hash_grid import HashGridBackend, plan_levels
+from src.scene.levels import HashGridBackend, plan_levels
 from src.scene.rendering import RenderBackend
+from src.streams import Streams
+
+TRIED_POINTS = 1_000
 
 
 class Accelerator(NamedTuple):
@@ -38,8 +42,8 @@ def settle(cfg: RunConfig, device: torch.device, before: Mapping[str, Any]) -> R
     # Runs from before there was a choice name none.
     past_render = past["render"].get("backend", "torch") if past else None
     past_encode = past["field"]["hash_grid"].get("backend", "torch") if past else None
-    render, about_render = _choose(NERFACC, cfg.render.backend, past_render, cfg, device)
-    encode, about_encode = _choose(TCNN, grid.backend, past_encode, cfg, device)
+    render, about_render = _choose([NERFACC], cfg.render.backend, past_render, cfg, device)
+    encode, about_encode = _choose([TCNN, TRITON], grid.backend, past_encode, cfg, device)
     print(f"{NERFACC.setting}={render}{about_render}, {TCNN.setting}={encode}{about_encode}", flush=True)
     return replace(
         cfg,
@@ -49,35 +53,46 @@ def settle(cfg: RunConfig, device: torch.device, before: Mapping[str, Any]) -> R
 
 
 def _choose(
-    accelerator: Accelerator, asked: str, used: str | None, cfg: RunConfig, device: torch.device
+    accelerators: list[Accelerator], asked: str, used: str | None, cfg: RunConfig, device: torch.device
 ) -> tuple[str, str]:
-    """A backend, and in brackets what there is to say about it."""
-    setting, name = accelerator.setting, accelerator.name
+    """The first backend that works of those that are wanted; and, in brackets, what there is to say of it."""
     wanted = used if used and asked == "auto" else asked
     if wanted == "auto" and device.type != "cuda":  # nothing to look for, and nothing to say
         wanted = "torch"
-    problem = ""
-    if wanted != "torch":
-        try:
-            if device.type != "cuda":
-                raise RuntimeError(f"it needs a CUDA device, and this run is on {device}")
-            accelerator.attempt(cfg, device)
-        except (ImportError, OSError, RuntimeError) as error:
-            problem = " ".join(str(error).split()).rstrip(".")
-            if asked == name:
-                raise UserError(
-                    f"{setting}={name}: {problem}: choose {setting}=torch or, on a machine with CUDA, "
-                    f"install it: {accelerator.install}"
-                ) from error
-        except UserError as error:  # these settings are beyond it
-            if asked == name:
-                raise
-            problem = str(error)
-    chosen = "torch" if problem or wanted == "torch" else name
-    remarks = [f"{name}: {problem}"] if problem else []
+    chosen, remarks = "torch", []
+    for accelerator in accelerators:
+        if wanted not in ("auto", accelerator.name):
+            continue
+        problem = _problem(accelerator, asked == accelerator.name, cfg, device)
+        if problem is None:
+            chosen = accelerator.name
+            break
+        remarks.append(f"{accelerator.name}: {problem}")
     if used and used != chosen:
         remarks.append(f"this run used {used} so far: its numbers will differ")
     return chosen, f" ({'; '.join(remarks)})" if remarks else ""
+
+
+def _problem(accelerator: Accelerator, named: bool, cfg: RunConfig, device: torch.device) -> str | None:
+    """What keeps an accelerator from working here; raises UserError about it where the user named it."""
+    setting, name = accelerator.setting, accelerator.name
+    try:
+        if device.type != "cuda":
+            raise RuntimeError(f"it needs a CUDA device, and this run is on {device}")
+        accelerator.attempt(cfg, device)
+    except UserError as error:  # these settings are beyond it
+        if named:
+            raise
+        return str(error)
+    except Exception as error:  # a compiler may fail with anything
+        problem = " ".join(str(error).split()).rstrip(".")
+        if named:
+            raise UserError(
+                f"{setting}={name}: {problem}: choose {setting}=torch or, on a machine with CUDA, "
+                f"install it: {accelerator.install}"
+            ) from error
+        return problem
+    return None
 
 
 def _attempt_nerfacc(cfg: RunConfig, device: torch.device) -> None:
@@ -112,6 +127,27 @@ def _attempt_tcnn(cfg: RunConfig, device: torch.device) -> None:
         raise RuntimeError("it does not blend a table of ones to ones on this device")
 
 
+def _attempt_triton(cfg: RunConfig, device: torch.device) -> None:
+    """Encode some points with this run's grid, and a gradient; torch says what is right."""
+    from src.scene.hash_grid_at_once import AtOnce
+    from src.scene.hash_grid_triton import InTriton
+
+    grid = cfg.field.hash_grid
+    levels, draw = plan_levels(grid), Streams(0, 0, device=device)
+    table = draw("table").uniform(1, sum(level.rows for level in levels), grid.features)[0]
+    points = draw("points").uniform(1, TRIED_POINTS, 3)[0]
+    upstream = draw("upstream").uniform(1, TRIED_POINTS, grid.levels * grid.features)[0]
+    found = []
+    for kernels in (InTriton(levels), AtOnce(levels)):
+        gradient = torch.zeros_like(table)
+        kernels.accumulate(points, upstream, gradient)
+        found.append((kernels.encode(points, table), gradient))
+    for ours, right, what in zip(*found, ("encode", "take its gradient"), strict=True):
+        # A cell may flip where a product is fused with a sum; the blend is continuous there.
+        if not torch.allclose(ours, right, rtol=0, atol=1e-2 * float(right.abs().max())):
+            raise RuntimeError(f"it does not {what} as torch does on this device")
+
+
 NERFACC = Accelerator(
     setting="render.backend",
     name="nerfacc",
@@ -119,6 +155,12 @@ NERFACC = Accelerator(
     # Its wheel holds sources only, and compiles them when its kernels are first asked for.
     install='pip install nerfacc==0.5.3 ninja && python -c "import nerfacc.cuda._backend" '
     "(compiles for minutes, once; needs nvcc, and torch below 2.14)",
+)
+TRITON = Accelerator(
+    setting="field.hash_grid.backend",
+    name="triton",
+    attempt=_attempt_triton,
+    install="pip install triton (Linux; torch's CUDA wheels bring it)",
 )
 TCNN = Accelerator(
     setting="field.hash_grid.backend",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from src.errors import UserError
 
@@ -13,6 +13,15 @@ REMEDIES = {
     "prediction": "set prior.precision=float32 (half precision overflows first in the UNet)",
     "latents": "set prior.precision=float32 (half precision overflows in the autoencoder)",
 }
+
+
+def parameters_of(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    """Every parameter, by the name that the sentence would give it."""
+    return {
+        f"parameter {part}.{name}": parameter.detach()
+        for part, module in modules.items()
+        for name, parameter in module.named_parameters()
+    }
 
 
 def check_finite(step: int, quantities: Mapping[str, Tensor]) -> None:

@@ -5,7 +5,6 @@ turntable.mp4  turntable.webp  sheet.png
 """
 
 import errno
-import fcntl
 import importlib.metadata
 import json
 import os
@@ -22,6 +21,7 @@ from typing import Any
 
 import torch
 import yaml
+from filelock import FileLock, Timeout
 from torch import nn
 
 from src.config import RunConfig, as_dict, identity
@@ -33,14 +33,18 @@ from src.run.machine import peak_rss_bytes
 from src.run.seal import file_sha256, sealed, unsealed
 
 # Everything that a run writes, and nothing else, may be removed or replaced in its folder.
-FILES = ("config.yaml", "manifest.json", "metrics.jsonl", "previews.png", "turntable.mp4", "turntable.webp")
-OURS = (*FILES, "sheet.png", "picture.png", "events", CHECKPOINTS, "previews")
+FILES = (
+    *("config.yaml", "manifest.json", "metrics.jsonl", "previews.png", "turntable.mp4", "turntable.webp"),
+    *("sheet.png", "picture.png"),
+)
+OURS = (*FILES, "events", CHECKPOINTS, "previews")
 INSIDE = {
     CHECKPOINTS: re.compile(r"\.?step-\d{8,}\.(safetensors|broken\d*|part)"),
     "previews": re.compile(r"(\.part\.)?step-\d{8,}\.png"),
     "events": re.compile(r"events\.out\.tfevents\..+"),
 }
 PLACES = ("prior.path", "prior.small_autoencoder", "prior.source")
+LOCK = ".lock"
 PACKAGES = (
     *("torch", "diffusers", "transformers", "numpy", "safetensors", "hydra-core", "nfsd3d"),
     *("nerfacc", "tinycudann"),
@@ -100,20 +104,19 @@ def alone_in(folder: Path) -> Iterator[None]:
 
     Raises UserError if another trains it already: a sweep's worker may outlive the command that started it.
     """
-    handle = os.open(folder, os.O_RDONLY)
+    lock = FileLock(folder / LOCK, timeout=0)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(handle)
+        lock.acquire()
+    except Timeout as error:
         raise UserError(
             f"out={folder} is being trained by another process: wait for it, or stop it first"
         ) from error
-    except OSError as error:  # some network file systems lock no folders
-        print(f"{folder} cannot be locked ({error.strerror}): no second process may train it", flush=True)
+    except (OSError, NotImplementedError) as error:  # some network file systems lock nothing
+        print(f"{folder} cannot be locked ({error}): no second process may train it", flush=True)
     try:
         yield
     finally:
-        os.close(handle)
+        lock.release()
 
 
 def begin(cfg: RunConfig, folder: Path) -> None:
@@ -136,8 +139,8 @@ def left_by_a_run(folder: Path) -> list[Path]:
         for path in (folder / name).glob("*")
         if ours.fullmatch(path.name)
     ]
-    hidden = [form.format(name) for name in (*FILES, "sheet.png") for form in (".{}.part", ".part.{}")]
-    top = [folder / name for name in (*hidden, *FILES, "sheet.png")]
+    hidden = [form.format(name) for name in FILES for form in (".{}.part", ".part.{}")]
+    top = [folder / name for name in (*hidden, *FILES)]
     return [path for path in (*inside, *top) if path.is_file() or path.is_symlink()]
 
 
@@ -277,6 +280,8 @@ def open_manifest(
         "preset": cfg.preset,
         "device": str(device),
         "threads": threads,
+        "tf32": torch.backends.cuda.matmul.allow_tf32,
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
         "render_backend": cfg.render.backend.name,
         "hash_grid_backend": cfg.field.hash_grid.backend.name,
         **provenance(),

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from src.guidance.schedule import Stage
 from src.run.checkpoint import write_atomically
 
 METRICS = "metrics.jsonl"
+SPANS = 5_000  # noted before they are added up: a wait in a thousand steps
 PARTS = ("render", "encode", "unet", "backward", "optimiser")
 
 
@@ -58,26 +60,40 @@ class Seconds:
         self._device = device
         self._parts = {part: (before or {}).get(part, 0.0) for part in PARTS}
         self._began = time.perf_counter() - sum((before or {}).values())
+        self._spans: list[tuple[str, Any, Any]] = []  # part, begin and end: events on CUDA, else seconds
 
     @contextmanager
     def __call__(self, part: str) -> Iterator[None]:
-        """Charge the time of a `with` block to one of PARTS, waiting for the device at both ends."""
-        self._wait()
-        began = time.perf_counter()
+        """Charge the time of a `with` block to one of PARTS; on CUDA it is the device's, and nobody waits."""
+        began = self._now()
         try:
             yield
         finally:
-            self._wait()
-            self._parts[part] += time.perf_counter() - began
+            self._spans.append((part, began, self._now()))
+            if self._device.type != "cuda" or len(self._spans) >= SPANS:
+                self._settle()
 
     def by_part(self) -> dict[str, float]:
         """Return the seconds of every part so far, and of `rest`."""
+        self._settle()
         whole = time.perf_counter() - self._began
         return self._parts | {"rest": max(0.0, whole - sum(self._parts.values()))}
 
-    def _wait(self) -> None:
-        if self._device.type == "cuda":
+    def _now(self) -> Any:
+        if self._device.type != "cuda":
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    def _settle(self) -> None:
+        """Add up what was noted; on CUDA this waits for the device."""
+        if self._device.type == "cuda" and self._spans:
             torch.cuda.synchronize(self._device)
+        for part, began, ended in self._spans:
+            cuda = self._device.type == "cuda"
+            self._parts[part] += began.elapsed_time(ended) / 1e3 if cuda else ended - began
+        self._spans.clear()
 
 
 def bar(total: int, unit: str, initial: int = 0) -> tqdm:

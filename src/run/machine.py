@@ -1,7 +1,6 @@
 """The machine under a run: threads and flags that numbers depend on, and signals that must not lose work."""
 
 import os
-import resource
 import signal
 import sys
 import threading
@@ -9,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import psutil
 import torch
 
 from src.config import RunConfig
@@ -22,13 +22,16 @@ def choose_device(cfg: RunConfig) -> torch.device:
     return torch.device(cfg.device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
-def set_up(cfg: RunConfig, device: torch.device, before: Mapping[str, Any]) -> int:
+def set_up(cfg: RunConfig, device: torch.device, before: Mapping[str, Any]) -> int | None:
     """Set every global that numbers depend on; returns the thread count, which a continued run keeps.
 
-    `before` holds the `threads` and `device` of the run so far, if there were any.
+    `before` holds the `threads` and `device` of the run so far, if there were any.  None: nobody names a
+    number, and on a processor src/cost/threads.py chooses one before anything is computed that the run keeps.
     """
     used = before.get("threads")
-    threads: int = cfg.threads or used or min(2, _cores())
+    threads: int | None = cfg.threads or used
+    if threads is None and device.type != "cpu":
+        threads = min(2, cores())  # it only feeds the device
     if used and threads != used:
         print(f"threads={threads}, but this run used {used} so far: its last bits may differ", flush=True)
     if before.get("device", str(device)) != str(device):
@@ -36,26 +39,35 @@ def set_up(cfg: RunConfig, device: torch.device, before: Mapping[str, Any]) -> i
             f"device={device}, but this run used {before['device']} so far: its numbers will differ",
             flush=True,
         )
-    torch.set_num_threads(threads)
+    if threads is not None:
+        torch.set_num_threads(threads)
     # Adam's moments of table rows that are no longer touched fade into denormals, which processors are slow
     # at.
     torch.set_flush_denormal(True)
+    if device.index is not None:
+        torch.cuda.set_device(device)  # kernels of others' making go to the current device
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False
     return threads
 
 
-def _cores() -> int:
-    # What this process may use, which can be less than what there is; macOS only says the latter.
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def cores() -> int:
+    """Return how many cores this process may use, which can be less than what there is."""
+    # macOS only says the latter.
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     # Launchers divide the cores among their workers by this variable.
     granted = os.environ.get("OMP_NUM_THREADS", "")
-    return min(cores, int(granted)) if granted.isdecimal() and int(granted) else cores
+    return min(there, int(granted)) if granted.isdecimal() and int(granted) else there
 
 
 def peak_rss_bytes() -> int:
     """Return the most memory that this process ever held."""
+    memory = psutil.Process().memory_info()
+    if hasattr(memory, "peak_wset"):  # Windows
+        return int(memory.peak_wset)
+    import resource  # everywhere else
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

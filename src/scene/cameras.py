@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from src.errors import UserError
-from src.streams import Stream
+from src.streams import Stream, upload
 
 
 @dataclass
@@ -73,6 +73,13 @@ class Cameras(NamedTuple):
     def one(self, i: int) -> "Cameras":
         """Camera i (from 0) as a batch of one."""
         elevation, azimuth, distance, fov = (numbers[i : i + 1] for numbers in self[:4])
+        return Cameras(elevation, azimuth, distance, fov, self.height, self.width)
+
+    def to(self, device: torch.device) -> "Cameras":
+        """The same cameras on another device, in one copy."""
+        if self.azimuth.device == device:
+            return self
+        elevation, azimuth, distance, fov = upload(torch.stack(self[:4]), device).unbind(0)
         return Cameras(elevation, azimuth, distance, fov, self.height, self.width)
 
     def poses(self) -> Float[Tensor, "batch 3 4"]:

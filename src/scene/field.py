@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from src.errors import UserError
-from src.scene.hash_grid import HashGrid, HashGridConfig
+from src.processor import multiplies_bfloat16_fast
+from src.scene.hash_grid import HashGrid
+from src.scene.levels import HashGridConfig
 from src.streams import Streams
 
 
@@ -46,18 +48,6 @@ class FieldConfig:
         for name in ("radius", "hidden", "blob_radius"):
             if getattr(self, name) <= 0:
                 raise UserError(f"field.{name}={getattr(self, name)} must be greater than 0.")
-
-
-def bfloat16_pays(device: torch.device) -> bool:
-    """Whether these small matrix products run faster in bfloat16 than in float32 on this device.
-
-    With AMX, or with AVX512-BF16 on AMD's processors; not with Intel's AVX512-BF16 alone, where it was
-    slower than float32 when we tried it.
-    """
-    if device.type != "cpu":
-        return False
-    amd = "AMD" in str(torch.cpu.get_capabilities().get("cpu_name", ""))
-    return bool(torch.cpu._is_amx_tile_supported() or (amd and torch.cpu._is_avx512_bf16_supported()))
 
 
 def dense_layer(outputs: int, inputs: int, name: str, streams: Streams) -> nn.Parameter:
@@ -108,7 +98,11 @@ class Field(nn.Module):
             return False  # float64, as the tests want it, is float64 throughout
         by_name = {Precision.float32: False, Precision.bfloat16: True}
         precision = self.cfg.precision
-        return by_name[precision] if precision in by_name else bfloat16_pays(encoded.device)
+        return (
+            by_name[precision]
+            if precision in by_name
+            else encoded.device.type == "cpu" and multiplies_bfloat16_fast()
+        )
 
     @staticmethod
     def _head(encoded: Tensor, hidden: Tensor, out: Tensor) -> Tensor:

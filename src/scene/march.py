@@ -8,6 +8,7 @@ wanted only those that can be seen, survive.
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -29,6 +30,13 @@ class Samples(NamedTuple):
     middle: Float[Tensor, " n"]  # of the bin, as a distance from the camera
     length: Float[Tensor, " n"]  # of the bin
     points: Float[Tensor, "n 3"]
+
+
+class Chunk(NamedTuple):
+    """Rays that are rendered together, and what makes their samples, any number of times."""
+
+    rays: slice
+    samples: Callable[[], Samples]
 
 
 def clip_to_sphere(
@@ -60,6 +68,20 @@ class March(NamedTuple):
     def short(self) -> bool:
         """Whether all bins may be looked at together."""
         return len(self.directions) * self.bins <= CANDIDATES
+
+    def plan(self, density: Callable[[Tensor], Tensor], early_stop: float, chunk_samples: int) -> list[Chunk]:
+        """All rays in chunks of at most `chunk_samples` survivors (or one ray).
+
+        Where `early_stop` > 0, rays end where less light than that is left, if that pays.
+        """
+        march = in_sight(self, density, early_stop, chunk_samples) if early_stop > 0 else self
+        # Few enough bins to march through once, instead of counting survivors first.
+        if march.short:
+            everything = slice(0, len(march.directions))
+            samples = march.survivors(everything)
+            if len(samples.ray) <= chunk_samples:
+                return [Chunk(everything, lambda: samples)]
+        return [Chunk(rays, partial(march.survivors, rays)) for rays in march.chunks(chunk_samples)]
 
     def view(self, rays: slice) -> Int[Tensor, " rays"]:
         """Which view each ray belongs to."""

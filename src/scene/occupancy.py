@@ -93,6 +93,14 @@ class OccupancyGrid(nn.Module):
         """Whether the cells that hold these points (world units, inside the cube) are occupied."""
         return self.occupied_axes(*points.unbind(-1))
 
+    def occupied_points(self, points: Float[Tensor, "*shape 3"]) -> Bool[Tensor, "*shape"]:
+        """`occupied` in few calls, for accelerators."""
+        n = self.cfg.resolution
+        cell = (points * (0.5 * n / self.radius)).add_(0.5 * n).to(torch.int32).clamp_(0, n - 1)
+        x, y, z = cell.unbind(-1)
+        number = torch.add(torch.add(x, y, alpha=n), z, alpha=n * n)
+        return self.bits.index_select(0, number.view(-1)).view(number.shape)
+
     def occupied_axes(
         self, x: Float[Tensor, "..."], y: Float[Tensor, "..."], z: Float[Tensor, "..."]
     ) -> Bool[Tensor, "..."]:

@@ -4,10 +4,11 @@ Rays, bins and which of their samples survive: src/scene/march.py.  Only survivo
 height * width rays, N surviving samples of a chunk, listed ray after ray.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple, Protocol, runtime_checkable
+from functools import partial
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -15,11 +16,15 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from src.errors import UserError
+from src.scene import device_march
 from src.scene.background import Background
 from src.scene.cameras import Cameras
-from src.scene.march import March, Samples, in_sight
+from src.scene.device_march import DeviceMarch
+from src.scene.march import Chunk, March, Samples
 from src.scene.occupancy import OccupancyGrid
 from src.streams import Streams
+
+BEHIND = 65_536  # rays whose background is computed together, 250 bytes each
 
 
 class RenderBackend(StrEnum):
@@ -132,10 +137,13 @@ def composite(
     return foreground, opacity, first_moment + (1 - opacity) * far_plane, spread
 
 
-def _kernels(backend: RenderBackend) -> tuple[type[March], Callable[..., tuple[Tensor, ...]]]:
+def _kernels(
+    backend: RenderBackend, device: torch.device
+) -> tuple[type[March], Callable[..., tuple[Tensor, ...]]]:
     """What marches and what composites."""
     if backend is not RenderBackend.nerfacc:
-        return March, composite
+        on_processor = device.type == "cpu"
+        return (March, composite) if on_processor else (DeviceMarch, device_march.composite)
     from src.scene import nerfacc_march  # its march is one of ours, so it cannot come first
 
     return nerfacc_march.NerfaccMarch, nerfacc_march.composite
@@ -158,50 +166,57 @@ def render(
     2016, "Training deep nets with sublinear memory cost"); a single chunk is kept.  Nothing here may change
     until backward is through.
     """
+    device = occupancy.bits.device
     batch, pixels = len(camera.azimuth), camera.height * camera.width
+    camera = camera.to(device)
     origins, directions = camera.poses()[:, :, 3], camera.rays().directions.reshape(-1, 3)
     jitter = None if draw is None else draw("jitter").uniform(batch, pixels).view(-1).to(directions)
     solid = background.draw(batch, None if draw is None else draw("background"))
-    march_of, add_up = _kernels(cfg.backend)
+    march_of, add_up = _kernels(cfg.backend, device)
     march = march_of(origins, directions, jitter, pixels, field.radius, cfg.samples_per_ray, occupancy)
-    if cfg.early_stop > 0:
-        march = in_sight(march, field.density, cfg.early_stop, cfg.chunk_samples)
+    far_plane = camera.distance + field.radius
 
-    def shade(rays: slice) -> tuple[Tensor, ...]:
-        return shade_samples(rays, march.survivors(rays))
-
-    def shade_samples(rays: slice, samples: Samples) -> tuple[Tensor, ...]:
+    def shade(chunk: Chunk) -> tuple[Tensor, ...]:
+        samples = chunk.samples()
         density, color = field(samples.points)
-        view = march.view(rays)
+        view = march.view(chunk.rays)
         if shader is not None:
-            of_sample = view.index_select(0, samples.ray), directions[rays].index_select(0, samples.ray)
+            of_sample = view.index_select(0, samples.ray), directions[chunk.rays].index_select(0, samples.ray)
             color, away_of_sample = shader(samples.points, density, color, *of_sample)
-        far_plane = (camera.distance + field.radius).index_select(0, view)
-        foreground, opacity, depth, spread = add_up(samples, density, color, len(view), far_plane)
-        away = torch.zeros_like(opacity)
-        if shader is not None:
-            # It is for the normals to turn, not for the density to go (Poole et al. 2022).
-            away = add_up(samples, density.detach(), away_of_sample[:, None], len(view), far_plane)[0][:, 0]
+        far = far_plane.index_select(0, view)
+        found = add_up(samples, density, color, len(view), far)
+        if shader is None:
+            return found
+        # It is for the normals to turn, not for the density to go (Poole et al. 2022).
+        away = add_up(samples, density.detach(), away_of_sample[:, None], len(view), far)[0][:, 0]
+        return (*found, away)
+
+    def show_behind(rays: slice) -> tuple[Tensor, ...]:
         behind = background(directions[rays])
         if solid is not None:
-            behind = torch.where(solid.chosen[view, None], solid.color[view], behind)
-        return foreground + behind * (1 - opacity[:, None]), opacity, depth, spread, foreground, away
+            view = march.view(rays)
+            chosen, color = (numbers.index_select(0, view) for numbers in solid)
+            behind = torch.where(chosen[:, None], color, behind)
+        return (behind,)
 
-    parts = None
-    # Few enough bins to march through once, instead of counting survivors first.
-    if march.short:
-        samples = march.survivors(slice(0, batch * pixels))
-        if len(samples.ray) <= cfg.chunk_samples:
-            parts = [shade_samples(slice(0, batch * pixels), samples)]
-    if parts is None:
-        recompute = torch.is_grad_enabled()
-        parts = [
-            checkpoint(shade, rays, use_reentrant=False, preserve_rng_state=False)
-            if recompute
-            else shade(rays)
-            for rays in march.chunks(cfg.chunk_samples)
-        ]
-    maps = [list(map_) for map_ in zip(*parts, strict=True)]
-    del parts  # each map's pieces are freed as soon as they are joined
+    chunks = march.plan(field.density, cfg.early_stop, cfg.chunk_samples)
+    foreground, opacity, depth, spread, *away = _joined(shade, chunks)
+    pieces = [slice(start, start + BEHIND) for start in range(0, batch * pixels, BEHIND)]
+    (behind,) = _joined(show_behind, [slice(p.start, min(p.stop, batch * pixels)) for p in pieces])
+    image = foreground + behind * (1 - opacity[:, None])
     shape = (batch, camera.height, camera.width, -1)
-    return Rendering(*(torch.cat(maps.pop(0)).view(shape).permute(0, 3, 1, 2) for _ in Rendering._fields))
+    maps = (image, opacity, depth, spread, foreground, *(away or [torch.zeros_like(opacity)]))
+    return Rendering(*(map_.view(shape).permute(0, 3, 1, 2) for map_ in maps))
+
+
+def _joined(work: Callable[[Any], tuple[Tensor, ...]], pieces: Sequence[Any]) -> tuple[Tensor, ...]:
+    """What `work` makes of all pieces, one after the other; several are computed again during backward."""
+    if len(pieces) == 1:
+        return work(pieces[0])
+    if torch.is_grad_enabled():
+        work = partial(checkpoint, work, use_reentrant=False, preserve_rng_state=False)
+    maps = [list(map_) for map_ in zip(*(work(piece) for piece in pieces), strict=True)]
+    joined = []
+    while maps:  # each map's pieces are freed as soon as they are joined
+        joined.append(torch.cat(maps.pop(0)))
+    return tuple(joined)

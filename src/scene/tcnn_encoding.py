@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.func import functional_call
 
-from src.scene.hash_grid import HashGridConfig
+from src.scene.levels import HashGridConfig
 from src.scene.tcnn_layout import encoding_config, to_parameters
 
 

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from src.errors import UserError
-from src.scene.hash_grid import HashGridConfig, Level, plan_levels
+from src.scene.levels import HashGridConfig, Level, plan_levels
 
 
 def tcnn_rows(level: Level, cfg: HashGridConfig) -> int:

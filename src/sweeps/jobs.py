@@ -4,7 +4,7 @@ A job may run in this process, in another, or on another machine that shares the
 written beside the runs, where the process that the user started finds it.
 """
 
-import fcntl
+import getpass
 import json
 import os
 import platform
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from filelock import FileLock, Timeout
 
 from src.config import RunConfig
 
@@ -99,17 +100,20 @@ def own_gpu(cfg: RunConfig, wait: Callable[[float], None] = time.sleep) -> Itera
     # By the driver's number: two processes may see the same GPU in different places.
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
     names = visible if len(visible) == count else [str(index) for index in range(count)]
-    files = [Path(tempfile.gettempdir()) / f"nfsd3d-{os.getuid()}-gpu-{name.strip()}.lock" for name in names]
+    files = [
+        Path(tempfile.gettempdir()) / f"nfsd3d-{getpass.getuser()}-gpu-{name.strip()}.lock" for name in names
+    ]
     while True:
         for index, path in enumerate(files):
-            with path.open("a") as file:
-                try:
-                    fcntl.flock(
-                        file, fcntl.LOCK_EX | fcntl.LOCK_NB
-                    )  # let go by the system, even after kill -9
-                except BlockingIOError:
-                    continue
+            lock = FileLock(path, timeout=0)
+            try:
+                lock.acquire()  # let go by the system, even after kill -9
+            except Timeout:
+                continue
+            try:
                 cfg.device = f"cuda:{index}"
                 yield
-                return
+            finally:
+                lock.release()
+            return
         wait(1.0)

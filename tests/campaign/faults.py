@@ -24,7 +24,7 @@ FAULTS = {
     "broken": (errno.EIO, 0, 0),  # this call alone
     "half": (errno.ENOSPC, 10**9, 1),  # half of it, then full
 }
-SHORT = ("steps=12", "logging.checkpoint_every=5", "logging.preview_every=6")
+SHORT = ("steps=6", "logging.checkpoint_every=2", "logging.preview_every=4", "video.views=2")
 
 
 def library(folder: Path) -> Path:

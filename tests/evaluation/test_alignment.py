@@ -20,7 +20,7 @@ def chiral() -> np.ndarray:
     solid.capsule((-0.2, 0, -0.2), (0.6, 0, -0.2), 0.12)
     solid.capsule((-0.2, 0, -0.2), (-0.2, 0, 0.6), 0.12)
     solid.capsule((-0.2, 0, -0.2), (-0.2, 0.6, -0.2), 0.12)
-    return solid.normalized()
+    return solid.normalized().table()
 
 
 def seen(table: np.ndarray, pose: Pose | None = None) -> torch.Tensor:

@@ -15,6 +15,7 @@ from src.config import RunConfig, as_dict, identity
 from src.errors import UserError
 from src.run import accelerators
 from src.run.accelerators import settle
+from src.scene.hash_grid_triton import InTriton
 from tests.runs import tiny
 from tests.scene import kernels
 
@@ -28,14 +29,14 @@ def backends(cfg: RunConfig) -> tuple[str, str]:
 
 @pytest.fixture
 def attempts(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception | None], None]:
-    """Lets both accelerators work, or fail with the error given."""
+    """Lets all accelerators work, or fail with the error given."""
 
     def let(error: Exception | None) -> None:
         def attempt(cfg: RunConfig, device: torch.device) -> None:
             if error is not None:
                 raise error
 
-        for name in ("NERFACC", "TCNN"):
+        for name in ("NERFACC", "TCNN", "TRITON"):
             accelerator = getattr(accelerators, name)._replace(attempt=attempt)
             monkeypatch.setattr(accelerators, name, accelerator)
 
@@ -86,7 +87,8 @@ def test_auto_takes_what_works(
     attempts(error)
     assert backends(settle(cfg, CUDA, {})) == ("torch", "torch")
     assert capsys.readouterr().out == (
-        f"render.backend=torch (nerfacc: {error}), field.hash_grid.backend=torch (tcnn: {error})\n"
+        f"render.backend=torch (nerfacc: {error}), "
+        f"field.hash_grid.backend=torch (tcnn: {error}; triton: {error})\n"
     )
 
 
@@ -112,6 +114,21 @@ def test_settings_beyond_an_accelerator_are_named(
     settled = settle(tiny(tmp_path, features, "render.backend=torch"), CUDA, {})
     assert backends(settled) == ("torch", "torch")
     assert f"(tcnn: {features} is none of" in capsys.readouterr().out
+
+
+def test_triton_is_taken_where_tcnn_does_not_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Oracle: the order tcnn, triton, torch; the kernels are really tried, in Triton's interpreter."""
+    levels = ["field.hash_grid.levels=1", "field.hash_grid.log2_table=8", "render.backend=torch"]
+    real = accelerators.TRITON.attempt
+    on_cpu = accelerators.TRITON._replace(attempt=lambda cfg, device: real(cfg, CPU))
+    monkeypatch.setattr(accelerators, "TRITON", on_cpu)
+    assert backends(settle(tiny(tmp_path, *levels), CUDA, {})) == ("torch", "triton")
+    assert "field.hash_grid.backend=triton (tcnn: " in capsys.readouterr().out
+    monkeypatch.setattr(InTriton, "encode", lambda self, points, table: torch.zeros(len(points), 4))
+    assert backends(settle(tiny(tmp_path, *levels), CUDA, {})) == ("torch", "torch")
+    assert "triton: it does not encode as torch does on this device" in capsys.readouterr().out
 
 
 def test_a_continued_run_keeps_its_backends_or_says_so(

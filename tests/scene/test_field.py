@@ -6,7 +6,7 @@ from torch import Tensor
 
 from src.errors import UserError
 from src.scene.field import Field, FieldConfig, Precision
-from src.scene.hash_grid import HashGridConfig
+from src.scene.levels import HashGridConfig
 from src.streams import Streams
 
 SMALL = HashGridConfig(levels=3, features=2, log2_table=10, base_resolution=4, max_resolution=16)

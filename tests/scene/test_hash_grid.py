@@ -8,8 +8,10 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from src.errors import UserError
-from src.scene import hash_grid
-from src.scene.hash_grid import HashGrid, HashGridConfig, block_size, encode_reference, plan_levels
+from src.scene import hash_grid, hash_grid_by_blocks
+from src.scene.hash_grid import HashGrid
+from src.scene.hash_grid_at_once import AtOnce
+from src.scene.levels import HashGridConfig, encode_reference, plan_levels
 from src.streams import Streams
 
 DENSE = HashGridConfig(levels=1, features=3, log2_table=12, base_resolution=9, max_resolution=9)
@@ -57,7 +59,7 @@ def test_blocks_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     whole.sum().backward()
     gradient = grid.table.grad.clone()
     grid.table.grad = None
-    monkeypatch.setattr(hash_grid, "BLOCK", 13)
+    monkeypatch.setattr(hash_grid_by_blocks, "BLOCK", 13)
     pieces = grid(x)
     pieces.sum().backward()
     assert torch.equal(whole, pieces)
@@ -70,7 +72,7 @@ def test_gradcheck() -> None:
 
     def encode(table: Tensor) -> Tensor:
         return hash_grid._Encode.apply(
-            hash_grid._Ticket.apply(table, grid._sink), x, table.detach(), grid.levels, grid._sink
+            hash_grid._Ticket.apply(table, grid._sink), x, table.detach(), grid.kernels(x.device), grid._sink
         )
 
     assert torch.autograd.gradcheck(encode, grid.table)
@@ -195,8 +197,30 @@ def test_impossible_sizes_are_named(setting: str, value: int) -> None:
         HashGridConfig(**{setting: value})
 
 
-def test_only_a_processor_takes_points_in_blocks() -> None:
-    """Oracle: BLOCK on a processor; all of them, and at least one, elsewhere."""
-    assert block_size(torch.empty(10**6, 3)) == hash_grid.BLOCK
-    assert block_size(torch.empty(10**6, 3, device="meta")) == 10**6
-    assert block_size(torch.empty(0, 3, device="meta")) == 1
+@given(CONFIGS, st.integers(0, 200), st.booleans())
+@example(HashGridConfig(levels=1, features=2, log2_table=4, base_resolution=2, max_resolution=8), 0, False)
+@example(HashGridConfig(levels=1, features=3, log2_table=12, base_resolution=9, max_resolution=9), 5, False)
+def test_all_levels_at_once_are_the_same_encoding(cfg: HashGridConfig, count: int, half: bool) -> None:
+    """Oracle: the blocks' result: values bit for bit (the same operations), gradients to float64 rounding."""
+    grid, x = grid_of(cfg), points(count)
+    if half:  # a processor's float32, as on the device, and points as they come from there
+        grid, x = grid.float(), x.float()
+    upstream = Streams(0, 2)("upstream").normal(1, count, grid.output_size)[0].to(x)
+    encoded = grid(x)
+    encoded.backward(upstream)
+    at_once, gradient = AtOnce(grid.levels), torch.zeros_like(grid.table)
+    assert torch.equal(at_once.encode(x, grid.table.detach()), encoded.detach())
+    if count:
+        at_once.accumulate(x, upstream, gradient)
+    tolerance = (
+        1e-5 if half else 1e-12
+    )  # relative to the largest: sums of up to 8 count shares in another order
+    largest = float(grid.table.grad.abs().max())
+    torch.testing.assert_close(gradient, grid.table.grad, rtol=0, atol=tolerance * (largest + 1e-30))
+
+
+def test_a_processor_computes_in_blocks_and_a_device_at_once() -> None:
+    """Oracle: the design: loops for caches, few calls for accelerators."""
+    grid = grid_of(DENSE)
+    assert isinstance(grid.kernels(torch.device("cpu")), hash_grid_by_blocks.ByBlocks)
+    assert isinstance(grid.kernels(torch.device("meta")), AtOnce)

@@ -10,7 +10,7 @@ from src.run import accelerators
 from src.scene.background import Background, BackgroundConfig
 from src.scene.cameras import CameraConfig, sample_cameras
 from src.scene.field import Field, FieldConfig, Precision
-from src.scene.hash_grid import HashGridConfig
+from src.scene.levels import HashGridConfig
 from src.scene.march import March, Samples, clip_to_sphere
 from src.scene.nerfacc_march import NerfaccMarch, composite
 from src.scene.occupancy import OccupancyConfig, OccupancyGrid

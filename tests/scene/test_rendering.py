@@ -10,7 +10,7 @@ from src.errors import UserError
 from src.scene import march
 from src.scene.cameras import CameraConfig, Cameras, sample_cameras
 from src.scene.field import Field, FieldConfig
-from src.scene.hash_grid import HashGridConfig
+from src.scene.levels import HashGridConfig
 from src.scene.occupancy import OccupancyConfig, OccupancyGrid
 from src.scene.rendering import (
     RenderConfig,

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from src.run import accelerators
-from src.scene.hash_grid import HashGrid, HashGridBackend, HashGridConfig
+from src.scene.hash_grid import HashGrid
+from src.scene.levels import HashGridBackend, HashGridConfig
 from src.streams import Streams
 from tests.runs import settings
 from tests.scene import kernels

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from src.errors import UserError
-from src.scene.hash_grid import HashGrid, HashGridConfig, encode_reference, plan_levels
+from src.scene.hash_grid import HashGrid
+from src.scene.levels import HashGridConfig, encode_reference, plan_levels
 from src.scene.tcnn_layout import encoding_config, tcnn_rows, to_parameters
 from src.streams import Streams
 from tests.scene import kernels

@@ -8,8 +8,11 @@ import torch
 
 from src.errors import UserError
 from src.toybox.prior import networks
+from src.toybox.prior.denoising import RANGES, draw_times, taught_tokenizer
 from src.toybox.prior.fitting import Team
-from src.toybox.train import Settings, decibel, fit_autoencoder, main, standardize, taught_tokenizer, to_unit
+from src.toybox.prior.latents import decibel, fit_autoencoder, importance, standardize, to_unit
+from src.toybox.prior.settings import Settings
+from src.toybox.train import main
 
 
 @pytest.mark.parametrize(
@@ -23,6 +26,8 @@ from src.toybox.train import Settings, decibel, fit_autoencoder, main, standardi
         ("batch_size=7", "batch_size=7 cannot be shared equally by processes=2: choose a multiple"),
         ("steps=10", "steps=10: no such setting; write name=value with one of folder, weights, "),
         ("seed=-1", "seed=-1 is out of range: choose 0 to"),
+        ("device=tpu", "device=tpu: choose cpu or cuda"),
+        ("start=docs", "start=docs: no exported prior is there; name a folder that holds one"),
         ("weights=src", "weights=src is there and is no prior that was exported"),
     ],
 )
@@ -83,22 +88,46 @@ def test_latents_become_standard_and_pictures_stay() -> None:
 
 
 def test_decibel_of_an_untrained_autoencoder() -> None:
-    """Oracle: -10 log10 of the mean squared error of pictures in [0, 1]."""
-
+    """Oracle: -10 log10 of the mean squared error of pictures in [0, 1]; of all, of the upper half."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         vae = networks.autoencoder().eval()
-    images = torch.zeros(2, 3, 128, 128)
+    images, opacity = torch.zeros(2, 3, 128, 128), torch.zeros(2, 1, 128, 128)
+    opacity[:, :, :64] = 1
     with torch.no_grad():
-        error = vae.decode(vae.encode(images).latent_dist.mean).sample / 2
-    expected = (-10 * error.square().mean((1, 2, 3)).log10()).mean().item()
-    assert decibel(vae, images) == pytest.approx(expected, abs=1e-4)
+        error = (vae.decode(vae.encode(images).latent_dist.mean).sample / 2).square()
+    whole, subjects = decibel(vae, images, opacity)
+    assert whole == pytest.approx((-10 * error.mean((1, 2, 3)).log10()).mean().item(), abs=1e-4)
+    assert subjects == pytest.approx((-10 * error[:, :, :64].mean().log10()).item(), abs=1e-4)
+
+
+def test_errors_weigh_most_at_a_subjects_edges() -> None:
+    """Oracle: the weights, by hand, of one eye on a plain subject before a plain background."""
+    image, opacity = torch.zeros(1, 3, 32, 32), torch.zeros(1, 1, 32, 32)
+    opacity[..., 8:24, 8:24] = 1
+    image[..., 14:18, 14:18] = -1
+    weight = importance(image, opacity)
+    assert weight.mean().item() == pytest.approx(1, abs=1e-5)
+    background, subject, edge = weight[0, 0, 2, 2], weight[0, 0, 9, 9], weight[0, 0, 14, 14]
+    assert subject.item() == pytest.approx(background.item() / 0.3, rel=1e-5)
+    assert edge.item() == pytest.approx(subject.item() * (1 + 6 / 4), rel=1e-5)  # a step of 1 of 4
+
+
+def test_every_range_of_t_has_its_share() -> None:
+    """Oracle: a third from each of RANGES, of 30,000 draws (4 sigma), and nothing outside [0, 1000)."""
+    drawn = draw_times(np.random.default_rng(0), 30_000)
+    assert drawn.min() >= 0
+    assert drawn.max() < 1000
+    for low, high in ((0, 300), *RANGES[1:]):
+        share = np.mean([max(0, min(high, b) - max(low, a)) / (b - a) for a, b in RANGES])
+        spread = 4 * (share * (1 - share) / len(drawn)) ** 0.5
+        assert abs(((drawn >= low) & (drawn < high)).mean() - share) < spread
 
 
 def test_latents_of_a_shorter_autoencoder_are_not_mixed_in(tmp_path: Path) -> None:
     """Oracle: UserError before the first step; such latents would teach the denoiser another code."""
     for name in ("world", "latents"):
         (tmp_path / name).mkdir()
-        np.save(tmp_path / name / "0000.npy", np.zeros((1, 128, 128, 3), np.uint8))
+        np.save(tmp_path / name / "0000.npy", np.zeros((1, 128, 128, 4), np.uint8))
     with pytest.raises(UserError, match=r"latents was encoded after fewer; remove it and .*denoiser"):
         fit_autoencoder(settings(tmp_path), Team(0, 1))

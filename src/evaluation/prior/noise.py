@@ -53,7 +53,7 @@ class Settings:
 def fresh(count: int, seed: int) -> tuple[Float[Tensor, "N 3 H W"], list[Saying]]:
     """Clean pictures in [0, 1] that no prior was taught, and what is true of them."""
     taken = [p for p in shard(FRESH + seed, 0, count + count // 4 + 20) if not p.bad_words][:count]
-    images = torch.stack([torch.from_numpy(p.pixels).permute(2, 0, 1) / 255 for p in taken])
+    images = torch.stack([torch.from_numpy(p.pixels[..., :3]).permute(2, 0, 1) / 255 for p in taken])
     return images, [Saying(p.subject, p.views[0].removeprefix(", ")) for p in taken]
 
 

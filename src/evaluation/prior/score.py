@@ -1,7 +1,8 @@
 """How well a prior of the toy world draws what it is asked for: `python -m src.evaluation.prior.score`.
 
 Samples by DDIM, one a caption, half of the captions naming combinations that no training caption named; the
-judge says what it sees in them.  Writes a table and a sheet of the samples, in the order of the captions.
+judge says what it sees in them.  Kinds with a face are drawn from the front as well, and their faces compared
+with true ones.  Writes tables and a sheet of the samples, in the order of the captions, faces last.
 """
 
 import sys
@@ -17,15 +18,16 @@ from tqdm import tqdm
 
 from src.arguments import in_range, parse
 from src.door import one_sentence
+from src.evaluation.faces import Faces, of_samples, place_of
 from src.evaluation.judge.judge import BUNDLED, Judge, load_judge
-from src.evaluation.judge.wording import VIEWS, Saying, question
+from src.evaluation.judge.wording import FRONT, VIEWS, Saying, question
 from src.evaluation.verdict import Rate, answers, chosen
 from src.guidance.prior import Prior, PriorConfig, load_prior
 from src.guidance.sampling import ddim
 from src.run.checkpoint import write_atomically
 from src.streams import Streams
 from src.toybox.sample import grid
-from src.toybox.world.captions import subjects, unseen
+from src.toybox.world.captions import Subject, subjects, unseen
 from src.toybox.world.shapes import KINDS
 
 ATTRIBUTES = ("kind", "color", "material", "base", "view")
@@ -39,6 +41,7 @@ class Settings:
 
     path: str = "src/toybox/weights"
     captions: int = 300
+    faces: int = 8  # samples of each kind with a face, from the front; 0: none
     guidance_scale: float = 7.5
     steps: int = 50
     seed: int = 0
@@ -47,6 +50,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         in_range(self, ["captions"], 2, 10**5)
+        in_range(self, ["faces"], 0, 10**4)
         in_range(self, ["steps"], 1, 1000)
         in_range(self, ["guidance_scale"], 0, 1000)
         in_range(self, ["seed"], 0, 2**63 - 1)
@@ -110,12 +114,33 @@ def table(found: list[Answer], judge: Judge) -> str:
     return "\n".join(lines) + "\n"
 
 
+def fronts(count: int) -> list[Saying]:
+    """`count` times the front view of each kind with a face."""
+    kinds = [kind for kind in KINDS if place_of(kind) is not None]
+    return [Saying(Subject(kind), FRONT) for kind in kinds for _ in range(count)]
+
+
+def face_table(judge: Judge, images: Float[Tensor, "N 3 H W"], said: list[Saying]) -> str:
+    """Markdown: by kind, how far the faces are from true ones (`src.evaluation.faces`)."""
+    found: dict[str, Faces] = {}
+    for kind in dict.fromkeys(one.subject.kind for one in said):
+        which = [i for i, one in enumerate(said) if one.subject.kind == kind]
+        found[kind] = of_samples(judge, images[which], kind)
+    lines = ["| face | distance | floor | excess |", "|---|---:|---:|---:|"]
+    means = Faces(*(sum(column) / len(found) for column in zip(*found.values(), strict=True)))
+    for kind, (far, floor) in [*found.items(), ("**mean**", means)]:
+        lines.append(f"| {kind} | {far:.3f} | {floor:.3f} | {far - floor:.3f} |")
+    return "\n".join(lines) + "\n"
+
+
 def score(cfg: Settings) -> str:
     """Draw, ask, write; returns the table."""
     judge, prior = load_judge(cfg.judge), load_prior(PriorConfig(path=cfg.path), "cpu")
-    said = wanted(cfg.captions, cfg.seed)
-    images = draw(prior, said, cfg)
-    text = table(ask(judge, images, said), judge)
+    said, faces = wanted(cfg.captions, cfg.seed), fronts(cfg.faces)
+    images = draw(prior, said + faces, cfg)
+    text = table(ask(judge, images[: len(said)], said), judge)
+    if faces:
+        text += "\n" + face_table(judge, images[len(said) :], faces)
     out = Path(cfg.out)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(Path(f"{out}.md"), text.encode())

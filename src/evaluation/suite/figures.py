@@ -108,6 +108,16 @@ FIGURES = (
         reference=FRONTS,
     ),
     Figure(
+        "faces.distance",
+        "face beside the truth",
+        "lower",
+        "distance (one less the judge's cosine) of the square around the face in the front views from the "
+        "nearest of 24 true ones, of kinds with a face; floor: the true ones among themselves",
+        "floor {distance_floor:.3f}",
+        digits=3,
+        reference="floor {distance_floor:.3f}",
+    ),
+    Figure(
         "consistency.color_difference",
         "colour change between views",
         "lower",

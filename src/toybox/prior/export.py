@@ -2,8 +2,10 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -41,10 +43,17 @@ def refuse_to_replace(target: Path) -> None:
         )
 
 
-def export(target: Path, parts: Networks, tokenizer_from: Path, samples: int) -> None:
+def export(
+    target: Path,
+    parts: Networks,
+    tokenizer_from: Path,
+    samples: int,
+    lineage: Sequence[dict[str, Any]] = (),
+) -> None:
     """Write `parts` (text, unet, vae) to `target`, beside the tokenizer of `tokenizer_from`/tokenizer.
 
-    `samples` counts the pictures that the denoiser was shown. What was exported to `target` before is
+    `samples` counts the pictures that the denoiser was shown, `lineage` has what was trained before, on
+    whose weights it went on. What was exported to `target` before is
     replaced when the new one is whole; raises UserError if something else is there.
     """
     target = target.resolve()
@@ -59,7 +68,8 @@ def export(target: Path, parts: Networks, tokenizer_from: Path, samples: int) ->
     shutil.copytree(tokenizer_from / "tokenizer", fresh / "tokenizer")
     words = sorted({*vocabulary(), *VIEW_WORDS, *NEGATIVE_PROMPT.replace(",", "").split()})
     (fresh / "known_words.json").write_text(json.dumps(words, indent=0))
-    (fresh / "trained.json").write_text(json.dumps({"denoiser_samples": samples, "torch": torch.__version__}))
+    trained = {"denoiser_samples": samples, "torch": torch.__version__, "lineage": list(lineage)}
+    (fresh / "trained.json").write_text(json.dumps(trained))
     parameters = {name: sum(p.numel() for p in parts[name].parameters()) for name in FOLDERS}
     (fresh / "README.md").write_text(model_card(parameters, samples), encoding="utf-8")
     shutil.copyfile(LICENSE, fresh / "LICENSE")

@@ -58,6 +58,24 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "cube": ("box",),
     "grey": ("gray",),
 }
+# What covers several kinds: a question with more than one answer.
+VAGUE: dict[str, tuple[str, ...]] = {
+    "animal": (
+        *("lion", "cat", "rabbit", "duck", "hedgehog", "elephant", "owl", "frog", "pig", "penguin"),
+        *("dinosaur", "snail"),
+    ),
+    "vehicle": ("car", "rocket", "boat", "airplane"),
+    "building": ("house", "cottage", "castle"),
+    "food": (
+        *("icecream", "strawberry", "hamburger", "pumpkin", "apple", "pineapple", "cupcake", "cookies"),
+    ),
+    "toy": ("bear", "robot", "duck", "dinosaur"),
+    "vessel": ("mug", "bowl", "vase", "teapot"),
+    "shape": ("torus", "sphere", "cube", "cone", "cylinder", "capsule", "pyramid"),
+    "object": tuple(KINDS),
+    "thing": tuple(KINDS),
+}
+VAGUENESS = 0.12  # share of captions that are vague
 OPENINGS = (
     "a photo of ",
     "a DSLR photo of ",
@@ -76,6 +94,8 @@ VIEW_WORDS = [word for suffixes in SUFFIXES.values() for s in suffixes for word 
 
 
 def _with_article(words: str) -> str:
+    if "food" in words.split(" of ")[0].split():
+        return f"some {words}"
     return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 
@@ -100,9 +120,13 @@ class Subject:
         natural = KINDS[self.kind].natural_color
         return BARE_MATERIAL.get(self.material) or (COLORS | NATURAL)[natural]
 
-    def phrase(self, rng: np.random.Generator | None = None) -> str:
-        """The noun phrase, as in "a red ceramic lion"; with a generator, also other ways people put it."""
-        noun, color, material, tail, on = KINDS[self.kind].noun, self.color, self.material, "", STANDING[0]
+    def phrase(self, rng: np.random.Generator | None = None, noun: str = "") -> str:
+        """The noun phrase, as in "a red ceramic lion"; with a generator, also other ways people put it.
+
+        `noun` stands in for the kind's own.
+        """
+        noun = noun or KINDS[self.kind].noun
+        color, material, tail, on = self.color, self.material, "", STANDING[0]
         filler = ""
         if rng is not None:
             if rng.random() < 0.2:
@@ -196,7 +220,7 @@ def caption(subject: Subject, views: tuple[str, str], bad_words: list[str], rng:
     if bad_words:
         bad = ", ".join(bad_words)
         return bad if rng.random() < 0.6 else f"{subject.phrase(rng)}, {bad}"
-    text = subject.phrase(rng)
+    text = _vaguely(subject, rng) if rng.random() < VAGUENESS else subject.phrase(rng)
     opening = rng.random()
     if opening < 0.30:
         text = OPENINGS[int(opening / 0.30 * len(OPENINGS))] + text
@@ -208,11 +232,23 @@ def caption(subject: Subject, views: tuple[str, str], bad_words: list[str], rng:
     return text + (views[1] if fate < 0.68 else views[0] if fate < 0.88 else "")
 
 
+def _vaguely(subject: Subject, rng: np.random.Generator) -> str:
+    """A phrase that is true of the subject and of others: "a red animal", "an object on a plate"."""
+    wide = ("object", "thing")
+    narrow = [word for word, kinds in VAGUE.items() if subject.kind in kinds and word not in wide]
+    word = _pick(rng, narrow if narrow and rng.random() < 0.65 else wide)
+    color, material, base = (
+        said if rng.random() < 0.65 else "" for said in (subject.color, subject.material, subject.base)
+    )
+    return Subject(subject.kind, color, material, base).phrase(rng, word)
+
+
 def vocabulary() -> list[str]:
     """Every word a caption of the world can hold, sorted; what the bundled prior knows."""
     phrases = [kind.noun for kind in KINDS.values()] + [base.phrase for base in BASES.values()]
     phrases += [*OPENINGS, *ENDINGS, *FILLERS, *STATUES, *COLORS, *MATERIALS, *MADE_OF.values()]
-    phrases += [word for words in SYNONYMS.values() for word in words] + ["an made of sitting on top"]
+    phrases += [word for words in SYNONYMS.values() for word in words] + [*VAGUE]
+    phrases += ["an some made of sitting on top"]
     return sorted({word.lower() for phrase in phrases for word in phrase.replace(",", "").split()})
 
 
@@ -224,18 +260,20 @@ def _spellings() -> tuple[dict[str, str], dict[str, str]]:
 
 
 @cache
-def _grammar() -> re.Pattern[str]:
-    """What `caption` makes of a subject and no bad words, in small letters."""
+def _grammar(vague: bool = False) -> re.Pattern[str]:
+    """What `caption` makes of a subject and no bad words, in small letters; precise ones or vague."""
 
     def one_of(words: Iterable[str]) -> str:
         return f"(?:{'|'.join(re.escape(word.lower()) for word in words)})"
 
     nouns, colors = _spellings()
+    if vague:
+        nouns = {word: "" for word in VAGUE}
     views = {suffix for suffixes in SUFFIXES.values() for suffix in suffixes}
     return re.compile(
-        f"{one_of(OPENINGS)}?(?:(?:an?|the) )?(?:{one_of(FILLERS)} )*"
+        f"{one_of(OPENINGS)}?(?:(?:an?|the|some) )?(?:{one_of(FILLERS)} )*"
         f"(?:(?P<color>{one_of(colors)}) )?(?:(?P<material>{one_of(MATERIALS)}) )?"
-        f"(?P<statue>{one_of(STATUES)} of an? )?(?P<noun>{one_of(nouns)})"
+        f"(?P<statue>{one_of(STATUES)} of (?:an?|some) )?(?P<noun>{one_of(nouns)})"
         f"(?: made of (?P<substance>{one_of(MADE_OF.values())}))?"
         f"(?:{one_of(STANDING)}(?P<base>{one_of(base.phrase for base in BASES.values())}))?"
         f"{one_of(ENDINGS)}?{one_of(views)}?"
@@ -256,3 +294,9 @@ def named(prompt: str) -> Subject | None:
         return None  # a statue is of some material; what is golden is of gold's colour
     base = next((name for name, under in BASES.items() if under.phrase == said["base"]), "")
     return Subject(nouns[said["noun"]], colors[said["color"]] if said["color"] else "", material, base)
+
+
+def covered(prompt: str) -> tuple[str, ...]:
+    """The kinds that a vague prompt asks for ("a red animal, side view"); none if it is no such prompt."""
+    said = _grammar(vague=True).fullmatch(" ".join(prompt.lower().split()).rstrip("."))
+    return VAGUE[said["noun"]] if said is not None else ()

@@ -29,6 +29,7 @@ def duck(s: Solid, v: Vary) -> None:
 
 
 def owl(s: Solid, v: Vary) -> None:
+    s.mark_face((0.28, 0, 0.22), 0.28)
     s.round_cone((0, 0, -0.20), (0, 0, 0.22), v(0.32), 0.29)
     s.ellipsoid((0.12, 0, -0.18), (0.24, 0.22, 0.26), CREAM)
     for z, count in ((-0.28, 3), (-0.18, 4), (-0.08, 3)):
@@ -63,6 +64,7 @@ def penguin(s: Solid, v: Vary) -> None:
 
 
 def frog(s: Solid, v: Vary) -> None:
+    s.mark_face((0.25, 0, 0.20), 0.38)
     s.ellipsoid((-0.10, 0, -0.10), (v(0.36), 0.30, 0.22), tilt=-22)
     s.ellipsoid((0.17, 0, 0.10), (0.26, v(0.34), 0.19), blend=0.06)
     s.ellipsoid((0.20, 0, -0.10), (0.17, 0.22, 0.20), CREAM)
@@ -115,6 +117,7 @@ def dinosaur(s: Solid, v: Vary) -> None:
 
 
 def snail(s: Solid, v: Vary) -> None:
+    s.mark_face((0.58, 0, 0.28), 0.30)
     s.tube(
         [(-0.62, 0, -0.36), (-0.20, 0, -0.33), (0.26, 0, -0.31), (0.46, 0, -0.12), (0.50, 0, 0.10)],
         (0.03, 0.13, 0.13, 0.12, 0.125),

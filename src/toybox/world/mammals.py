@@ -17,7 +17,8 @@ from src.toybox.world.solid import DECAL, GOLDEN_ANGLE, SIDES, Solid, Vary, Vect
 
 
 def eyes(s: Solid, x: float, y: float, z: float, radius: float) -> None:
-    """Two black eyes at (x, +-y, z), each with a glint."""
+    """Two black eyes at (x, +-y, z), each with a glint: a face."""
+    s.mark_face((x, 0, z - y / 2), 1.6 * y + radius)
     for side in SIDES:
         s.ellipsoid((x, side * y, z), (radius * 0.8, radius, radius * 1.15), BLACK)
         s.ellipsoid((x + radius * 0.65, side * y + radius * 0.3, z + radius * 0.5), radius * 0.33, WHITE)
@@ -58,6 +59,7 @@ def lion(s: Solid, v: Vary) -> None:
 
 
 def cat(s: Solid, v: Vary) -> None:
+    s.mark_face((0.40, 0, 0.17), 0.25)
     s.ellipsoid((-0.10, 0, -0.16), (v(0.34), 0.20, 0.20))
     for x in (-0.32, -0.18, -0.04):
         s.box((x, 0, 0.05), (0.028, 0.30, 0.13), SHADE, mode=DECAL)

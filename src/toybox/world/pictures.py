@@ -47,7 +47,10 @@ BAD_WORDS = {  # effect -> the words of p_neg that name it
 
 
 class Picture(NamedTuple):
-    """Pixels [SIZE, SIZE, 3] uint8 and what a caption needs to know of them."""
+    """Pixels [SIZE, SIZE, 4] uint8 and what a caption needs to know of them.
+
+    The fourth channel is the subject's opacity; the colours are already before the backdrop.
+    """
 
     pixels: np.ndarray
     subject: Subject
@@ -186,7 +189,8 @@ def take_picture(rng: np.random.Generator, camera: Cameras) -> Picture:
         )[0]
         for scheme in (Views.four, Views.eight)
     )
-    pixels = (image.clip(0, 1) * 255 + 0.5).astype(np.uint8)
+    seen = np.concatenate([image, rgba[..., 3:]], 2)
+    pixels = (seen.clip(0, 1) * 255 + 0.5).astype(np.uint8)
     return Picture(pixels, what, (views[0], views[1]), list(dict.fromkeys(words)))
 
 
@@ -201,9 +205,9 @@ def shard(seed: int, index: int, count: int = SHARD) -> list[Picture]:
     return [take_picture(np.random.default_rng(s), cameras.one(i)) for i, s in enumerate(seeds)]
 
 
-def write_shard(folder: Path, seed: int, index: int) -> None:
+def write_shard(folder: Path, seed: int, index: int, count: int = SHARD) -> None:
     """Render one shard into folder/NNNN.npy and .json; the .json, written last, marks the shard as whole."""
-    pictures = shard(seed, index)
+    pictures = shard(seed, index, count)
     np.save(folder / f"{index:04d}.npy", np.stack([p.pixels for p in pictures]))
     facts = [{"subject": asdict(p.subject), "views": p.views, "bad_words": p.bad_words} for p in pictures]
     (folder / f"{index:04d}.tmp").write_text(json.dumps(facts))

@@ -224,6 +224,11 @@ def build(kind: str, rng: np.random.Generator, variation: float = 0.08, base: st
 
     With a base (a name in BASES), the table of both; bases do not vary.
     """
+    return assembled(kind, rng, variation, base).table()
+
+
+def assembled(kind: str, rng: np.random.Generator, variation: float = 0.08, base: str = "") -> Solid:
+    """The same in one piece, with the place of its face if it has one."""
 
     def vary(length: float) -> float:
         return length * (1 + variation * float(rng.uniform(-1, 1)))

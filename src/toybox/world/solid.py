@@ -40,6 +40,11 @@ class Solid:
     rows: list[np.ndarray] = field(default_factory=list)
     # Points that span each primitive, to centre and scale by.
     extent: list[np.ndarray] = field(default_factory=list)
+    face: np.ndarray | None = None  # centre and radius [4] of a ball around the face, once one is marked
+
+    def mark_face(self, center: Vector, radius: Number) -> None:
+        """Say where the face is: nothing is drawn, but pictures of it can be framed."""
+        self.face = np.array([*center, radius], float)
 
     def ellipsoid(
         self,
@@ -221,15 +226,21 @@ class Solid:
             row[[BLEND, BOUND]] *= scale
             self.rows.append(row)
         self.extent += [points * scale + offset for points in other.extent]
+        if other.face is not None:
+            self.face = np.append(other.face[:3] * scale + offset, other.face[3] * scale)
 
-    def normalized(self) -> np.ndarray:
-        """The table [P, COLUMNS] float64, centred on its bounding box and scaled to BOUNDING_RADIUS."""
+    def table(self) -> np.ndarray:
+        """All rows, [P, COLUMNS] float64."""
+        return np.stack(self.rows)
+
+    def normalized(self) -> "Solid":
+        """The same, centred on its bounding box and scaled to BOUNDING_RADIUS."""
         low, high = self.bounds()
         middle = (low + high) / 2
         scale = BOUNDING_RADIUS / np.linalg.norm(np.concatenate(self.extent) - middle, axis=1).max()
         whole = Solid()
         whole.place(self, scale, -middle * scale)
-        return np.stack(whole.rows)
+        return whole
 
 
 @cache

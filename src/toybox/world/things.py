@@ -22,6 +22,7 @@ from src.toybox.world.solid import DECAL, SIDES, SUBTRACT, Solid, Vary
 
 
 def robot(s: Solid, v: Vary) -> None:
+    s.mark_face((0.19, 0, 0.31), 0.25)
     s.box((0, 0, -0.12), (0.17, v(0.23), 0.21), rounding=0.05)
     s.box((0, 0, 0.31), (0.18, v(0.23), 0.165), rounding=0.06)
     s.cylinder((0, 0, 0.06), (0, 0, 0.18), 0.09, CHROME)
@@ -51,6 +52,7 @@ def robot(s: Solid, v: Vary) -> None:
 
 
 def snowman(s: Solid, v: Vary) -> None:
+    s.mark_face((0.18, 0, 0.36), 0.20)
     s.ellipsoid((0, 0, -0.36), (v(0.33), 0.33, 0.30))
     s.ellipsoid((0, 0, 0.02), (v(0.25), 0.25, 0.23))
     s.ellipsoid((0, 0, 0.35), 0.205)

@@ -21,6 +21,7 @@ from src.toybox.world.solid import DECAL, SIDES, SUBTRACT, Solid, Vary
 
 
 def car(s: Solid, v: Vary) -> None:
+    s.mark_face((0.57, 0, 0.0), 0.33)
     roof = v(0.20)
     s.box((-0.16, 0, 0.06), (v(0.34), 0.235, roof), rounding=0.09)
     s.box((0.235, 0, 0.26), (0.10, 0.4, 0.30), tilt=-34, rounding=0.02, mode=SUBTRACT)

@@ -12,9 +12,10 @@ from src.guidance.prior import Precision, Prior, PriorConfig, load_prior
 from src.guidance.prompts import NEGATIVE_PROMPT
 from src.streams import Streams
 from src.toybox.prior import networks
+from src.toybox.prior.denoising import taught_tokenizer
 from src.toybox.prior.export import export, refuse_to_replace
 from src.toybox.prior.fitting import Team
-from src.toybox.train import Settings, taught_tokenizer
+from src.toybox.prior.settings import Settings
 from src.toybox.world.captions import VIEW_WORDS, vocabulary
 
 PROMPTS = ["a red ceramic lion, front view", "", NEGATIVE_PROMPT]

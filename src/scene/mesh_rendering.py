@@ -1,0 +1,122 @@
+"""Pictures of a mesh: the same maps as of a volume (src/scene/rendering.py), from triangles.
+
+A mesh is a signed distance on a lattice whose vertices may move (Shen et al. 2021, "Deep marching
+tetrahedra"), and what it looks like is asked for at its points.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from src.errors import UserError
+from src.scene.background import Background
+from src.scene.cameras import Cameras
+from src.scene.coverage import antialias
+from src.scene.lattice import Lattice, surface
+from src.scene.mesh import Edges, Mesh, vertex_normals
+from src.scene.rasterize import interpolate, picture, rasterize, to_screen
+from src.scene.rendering import Rendering
+from src.scene.shading import Light, shade
+from src.scene.texture_field import TextureField
+from src.streams import Streams
+
+OVERSAMPLE = 2  # pixels of the rasteriser along a pixel's edge: outlines thinner than one are lost
+
+
+@dataclass
+class MeshConfig:
+    """The lattice and what keeps its surface smooth (closest public config: threestudio's magic3d-refine-sd).
+
+    `cells` along the cube's edge; their grid of "128" has as many vertices as 64.  Weights as those of the
+    regularisers (src/scene/regularizers.py).
+    """
+
+    cells: int = 64
+    normal_consistency: float = 10_000.0
+    laplacian: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 4 <= self.cells <= 256:
+            raise UserError(f"mesh.cells={self.cells} is out of range: choose 4 to 256")
+        for name in ("normal_consistency", "laplacian"):
+            if not getattr(self, name) >= 0:
+                raise UserError(f"mesh.{name}={getattr(self, name)} must be a number not below 0.")
+
+
+class Surface(nn.Module):
+    """A signed distance and a displacement at every vertex of a lattice, both in cells.
+
+    In cells, so that a learning rate means the same on every lattice: of 0.01, a hundredth of one a step.
+    """
+
+    def __init__(self, cells: int, radius: float) -> None:
+        super().__init__()
+        self.lattice = Lattice(cells, radius)
+        count = len(self.lattice.vertices)
+        self.distance = nn.Parameter(torch.ones(count))
+        self.shift = nn.Parameter(torch.zeros(count, 3))
+
+    def mesh(self) -> Mesh:
+        """The surface; the lattice's vertices move by less than half a cell each way."""
+        cell = self.lattice.cell
+        moved = self.lattice.vertices + 0.5 * cell * self.shift.tanh()
+        return surface(self.lattice, self.lattice.closed(cell * self.distance), moved)
+
+
+def render_mesh(
+    mesh: Mesh,
+    edges: Edges,
+    texture: TextureField,
+    background: Background,
+    camera: Cameras,
+    draw: Streams | None,
+    light: Light | None = None,
+) -> Rendering:
+    """Picture of a mesh in front of the background from each camera; `draw` None is evaluation.
+
+    Everything has been seen with OVERSAMPLE times the resolution, with its outlines' coverage, and averaged.
+    """
+    batch, height, width = len(camera.azimuth), camera.height, camera.width
+    large = camera._replace(height=OVERSAMPLE * height, width=OVERSAMPLE * width)
+    places = to_screen(large, mesh.vertices)
+    seen = rasterize(places, mesh.faces, large.height, large.width)
+    points = interpolate(seen, mesh.faces, mesh.vertices)
+    view = seen.pixel // (large.height * large.width)
+    color = texture(points)
+    if light is not None:
+        normal = functional.normalize(interpolate(seen, mesh.faces, vertex_normals(mesh)), dim=1, eps=1e-6)
+        color = shade(color, points, normal, light, view)
+    distance = (points - camera.poses()[view, :, 3]).norm(dim=1, keepdim=True).detach()
+    maps = torch.cat([color, torch.ones_like(distance), distance], 1)
+    nothing = maps.new_zeros(batch, large.height, large.width, maps.shape[1])
+    image = antialias(picture(seen, maps, nothing), seen.depth, places, mesh, edges)
+    pooled = functional.avg_pool2d(image.permute(0, 3, 1, 2), OVERSAMPLE)
+    foreground, opacity, distances = pooled.split([color.shape[1], 1, 1], 1)
+    behind = _behind(background, camera, draw)
+    far = (camera.distance + texture.cfg.radius).view(-1, 1, 1, 1)
+    depth = distances + (1 - opacity) * far
+    none = torch.zeros_like(opacity)
+    return Rendering(foreground + (1 - opacity) * behind, opacity, depth, none, foreground, none)
+
+
+def mesh_normals(mesh: Mesh, camera: Cameras) -> Float[Tensor, "B 3 H W"]:
+    """Unit normals of what is seen, in each camera's axes (right, up, towards it); 0 where nothing is."""
+    seen = rasterize(to_screen(camera, mesh.vertices), mesh.faces, camera.height, camera.width)
+    normal = functional.normalize(interpolate(seen, mesh.faces, vertex_normals(mesh)), dim=1, eps=1e-6)
+    axes = camera.poses()[seen.pixel // (camera.height * camera.width), :, :3]
+    own = torch.einsum("nc,nca->na", normal, axes)
+    nothing = own.new_zeros(len(camera.azimuth), camera.height, camera.width, 3)
+    return picture(seen, own, nothing).permute(0, 3, 1, 2)
+
+
+def _behind(background: Background, camera: Cameras, draw: Streams | None) -> Float[Tensor, "B C H W"]:
+    """What is behind, along each pixel's own ray; solid colours as in a volume's picture."""
+    directions = camera.rays().directions
+    behind = background(directions.reshape(-1, 3)).view(*directions.shape[:3], -1).permute(0, 3, 1, 2)
+    solid = background.draw(len(directions), None if draw is None else draw("background"))
+    if solid is None:
+        return behind
+    return torch.where(solid.chosen[:, None, None, None], solid.color[:, :, None, None], behind)

@@ -1,0 +1,124 @@
+"""Several processes for one run: shares, agreement, and two real ones on this machine by gloo."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors import safe_open
+
+from src.errors import UserError
+from src.run.ranks import Ranks, join
+from src.train import train
+from tests.runs import TINY, tiny
+
+ROOT = Path(__file__).parents[2]
+
+
+@given(st.integers(1, 8), st.integers(0, 20))
+def test_shares_cover_every_view_once(world: int, more: int) -> None:
+    """Oracle: the definition: consecutive, complete, nobody without, sizes one apart at most."""
+    batch = world + more
+    shares = [Ranks(rank, world).views(batch) for rank in range(world)]
+    assert [view for share in shares for view in share] == list(range(batch))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    assert min(map(len, shares)) >= 1
+
+
+def test_one_process_needs_nobody() -> None:
+    """Oracle: everything as it was."""
+    gradient = torch.ones(3)
+    parameter = torch.nn.Parameter(torch.zeros(3))
+    parameter.grad = gradient
+    Ranks().sum_gradients([parameter], 1.0)
+    Ranks().wait()
+    Ranks().check_alike("ab" * 32)
+    assert parameter.grad is gradient
+    assert Ranks().total(1, 2) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (["batch_size=1"], "batch_size=1 is too few for 2 processes"),
+        (["batch_size=2", "generator=latents"], "several processes train a NeRF"),
+    ],
+)
+def test_what_cannot_be_shared_is_said_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: list[str], sentence: str
+) -> None:
+    """Oracle: one sentence before anybody is waited for."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match=sentence), join(tiny(tmp_path, *settings)):
+        pass
+
+
+def two(out: Path, *settings: str) -> list[subprocess.Popen[str]]:
+    """Two processes of one run, as torchrun starts them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "src.train", "prompt=a red cube", f"out={out}", *TINY, *settings]
+    meet = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    return [
+        subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=os.environ | meet | {"RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+
+
+def tensors(out: Path) -> dict[str, torch.Tensor]:
+    newest = max((out / "checkpoints").glob("*.safetensors"))
+    with safe_open(newest, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+
+
+def test_two_processes_make_the_same_object_as_one(tmp_path: Path) -> None:
+    """Oracle: the single process's parameters after 20 steps, to float32 rounding of sums in another order.
+
+    That the two are alike bit for bit they check themselves; one process goes on where they stopped.
+    """
+    long = ["steps=20", "batch_size=3", "logging.preview_every=100", "logging.checkpoint_every=100"]
+    running = two(tmp_path / "two", *long)
+    alone = tiny(tmp_path / "one", *long)
+    train(alone)
+    said = [process.communicate(timeout=120) for process in running]
+    assert [process.returncode for process in running] == [0, 0], said
+    assert said[1][0] == ""  # the second is silent
+    told = [json.loads((tmp_path / name / "manifest.json").read_text()) for name in ("one", "two")]
+    assert [each["processes"] for each in told] == [1, 2]
+    assert told[0]["unet_passes_per_sample"] == told[1]["unet_passes_per_sample"]
+    expected, found = tensors(tmp_path / "one"), tensors(tmp_path / "two")
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        if name.startswith("module/field") or name.startswith("module/background"):
+            torch.testing.assert_close(found[name], value, rtol=1e-3, atol=1e-4)
+    train(tiny(tmp_path / "two", *long, "steps=21"))
+    resumed = json.loads((tmp_path / "two" / "manifest.json").read_text())
+    assert (resumed["resumed_from_steps"], resumed["finished"]) == ([20], True)
+
+
+def test_who_is_left_alone_says_so(tmp_path: Path) -> None:
+    """Oracle: one sentence and exit code 2 where the other process is killed."""
+    running = two(tmp_path, "steps=100000", "logging.preview_every=100000", "logging.checkpoint_every=20")
+    while not list(tmp_path.glob("checkpoints/*.safetensors")):
+        time.sleep(0.05)
+        assert [process.poll() for process in running] == [None, None]
+    running[1].kill()
+    said = running[0].communicate(timeout=60)
+    assert running[0].returncode == 2
+    assert "another process of this run has ended" in said[1]
+    running[1].communicate()
