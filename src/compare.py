@@ -13,11 +13,23 @@ from src.arguments import in_range, parse
 from src.config import RunConfig
 from src.door import one_sentence, settings
 from src.errors import UserError
-from src.evaluation.directions import DRAWS, KEPT, ask_all, by_fifth, half_formed, of_means, picture
+from src.evaluation.directions import (
+    DRAWS,
+    KEPT,
+    ask_all,
+    by_fifth,
+    fit,
+    half_formed,
+    of_means,
+    picture,
+)
 from src.evaluation.paper.figure import Figure, markdown
 from src.evaluation.suite.suite import methods
+from src.guidance.critic import Critic
 from src.guidance.load import announce, load_prior
+from src.guidance.losses import VSD
 from src.guidance.prompts import Text
+from src.streams import Streams
 
 
 @dataclass
@@ -30,6 +42,7 @@ class Settings:
     path: str = ""  # of the prior's files, where it is not the prior's own
     device: str = "cpu"
     pictures: int = 16
+    critic_steps: int = 200  # that VSD's critic is fitted to the pictures, before anybody is asked
     seed: int = 0
     out: str = ""  # default: outputs/compare/<prompt>
 
@@ -38,7 +51,10 @@ class Settings:
             raise UserError('prompt is empty: write what the losses are to want, as in prompt="a red car"')
         if len(methods(self.losses)) < 2:
             raise UserError(f"losses={self.losses} is one loss: name two or more, as in losses=[sds,nfsd]")
+        if any(method.loss == "dds" for method in methods(self.losses)):
+            raise UserError(f"losses={self.losses}: dds compares with the source of an edit: leave it out")
         in_range(self, ["pictures"], 2, 1000)
+        in_range(self, ["critic_steps"], 1, 10**6)
         in_range(self, ["seed"], 0, 2**31)
 
     def folder(self) -> Path:
@@ -49,7 +65,7 @@ class Settings:
 
 CAPTION = """**{prompt}: {names}** on the same {count} half-formed pictures: samples of the prior for the
 prompt, blurred and faded by {grey:.0%} to light grey. Every picture has {draws} t and noises in each fifth
-of t, the same for all losses. Drawn are steps (minus the gradient) of the first picture.
+of t, the same for all losses. Drawn are steps (minus the gradient) of the first picture.{fitted}
 
 Gradients averaged over all t and noises of a picture, and the cosines between them; sizes are root mean
 squares with each loss's own scale and w(t):
@@ -57,6 +73,9 @@ squares with each loss's own scale and w(t):
 {means}
 
 Single gradients:"""
+
+FITTED = """ VSD's critic was fitted to these pictures for {steps} steps: squared error {before:.3f}, then
+{after:.3f}."""
 
 
 def compare(cfg: Settings) -> Figure:
@@ -73,13 +92,20 @@ def compare(cfg: Settings) -> Figure:
     latents = half_formed(prior, cfg.prompt, cfg.pictures, cfg.seed)
     said = prior.embed([cfg.prompt, "", first.prompts.negative])
     losses = {name: run.loss for name, run in runs.items()}
-    gradients = ask_all(prior, losses, latents, Text(*said.split(1)), cfg.seed)
+    text, critic, fitted = Text(*said.split(1)), None, ""
+    critics = [run.critic for run in runs.values() if isinstance(run.loss, VSD)]
+    if critics:
+        critic = Critic(prior, text.cond, critics[0], Streams(cfg.seed, 0))
+        before, after = fit(critic, latents, cfg.critic_steps, cfg.seed)
+        fitted = FITTED.format(steps=cfg.critic_steps, before=before, after=after)
+    gradients = ask_all(prior, losses, latents, text, cfg.seed, critic)
     caption = CAPTION.format(
         prompt=cfg.prompt,
         names=", ".join(runs),
         count=cfg.pictures,
         grey=1 - KEPT,
         draws=DRAWS,
+        fitted=fitted,
         means=markdown(of_means(gradients)),
     )
     return Figure(picture(prior, latents, gradients), by_fifth(gradients), caption)

@@ -17,6 +17,7 @@ from src.evaluation.paper.filters import gaussian
 from src.evaluation.paper.measures import cosine, size
 from src.evaluation.paper.plate import Row, plate
 from src.evaluation.paper.shown import decoded, encoded, gain, samples, zero_colour
+from src.guidance.critic import Critic
 from src.guidance.losses import DistillationLoss
 from src.guidance.prior import Prior
 from src.guidance.prompts import Text
@@ -25,6 +26,7 @@ from src.streams import Streams
 
 FIFTHS = range(0, 1000, 200)
 DRAWS = 4  # of t and noise, for every picture in every fifth of t
+CRITIC_BATCH = 4  # pictures a step of the critic
 BLUR, GREY, KEPT = 4.0, 0.8, 0.5  # pixels of 128; the grey, and the share of a picture that is none
 
 
@@ -48,9 +50,11 @@ def ask_all(
     latents: Float[Tensor, "N C h w"],
     text: Text,
     seed: int,
+    critic: Critic | None = None,
 ) -> Gradients:
     """Ask the prior once for what any loss needs, and every loss for its gradient; `text` has one row."""
     count = len(latents)
+    nowhere = latents.new_zeros(count, 16)  # the pose that a critic is told: pictures have none
     times, found = [], {name: list[Tensor]() for name in losses}
     for row in tqdm(range(len(FIFTHS) * DRAWS), desc="draws", leave=False):
         draw = Streams(seed, row, device=prior.device)
@@ -61,11 +65,22 @@ def ask_all(
             for branch, mask in loss.needs(t).items():
                 needs[branch] = needs.get(branch, torch.zeros_like(mask)) | mask
         every = Text(*(said.expand(count, -1, -1) for said in text[:3]))
-        terms = score_terms(prior, Question(latents, noise, t, every), needs)
+        terms = score_terms(prior, Question(latents, noise, t, every, nowhere), needs, critic)
         times.append(t)
         for name, loss in losses.items():
             found[name].append(loss(terms))
     return Gradients(torch.stack(times), {name: torch.stack(grads) for name, grads in found.items()})
+
+
+def fit(critic: Critic, latents: Float[Tensor, "N C h w"], steps: int, seed: int) -> tuple[float, float]:
+    """Fit VSD's critic to these pictures; returns its squared error in the first and in the last tenth."""
+    errors = []
+    for step in tqdm(range(steps), desc="critic", leave=False):
+        some = latents.roll(-step * CRITIC_BATCH, 0)[:CRITIC_BATCH]
+        draw = Streams(seed, step, device=latents.device)
+        errors.append(float(critic.learn(some, some.new_zeros(len(some), 16), draw)))
+    tenth = max(1, steps // 10)
+    return sum(errors[:tenth]) / tenth, sum(errors[-tenth:]) / tenth
 
 
 def by_fifth(gradients: Gradients) -> Numbers:

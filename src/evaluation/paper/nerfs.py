@@ -22,14 +22,15 @@ from src.scene.cameras import Cameras
 VIEWS = 8  # around, that are measured
 SHOWN = (0, 3)  # of them, that are looked at: from the front, and from behind to one side
 SIZE = 160  # pixels
+GREY = 0.8  # of what is behind: white would count among the clipped channels
 
 CAPTION = """**Figure 8: NeRFs by {titles}**, {steps} steps, t drawn from [{t_min}, {t_max}] to the end (no
 annealing, as in the paper). Cameras, backgrounds, t and noises of every step are the same in both rows:
 {digests}.
 
 The paper: "NFSD allows better distillation", with finer details. Measured on {views} views of each object
-before white: fine detail of {second} beside {first}: {detail}. Detail is power in the finer half of the
-spectrum: it counts hard edges of burnt-out colour too, of which the share of clipped channels tells
+before light grey: fine detail of {second} beside {first}: {detail}. Detail is power in the finer half of
+the spectrum: it counts hard edges of burnt-out colour too, of which the share of clipped channels tells
 ({clipped})."""
 
 
@@ -76,7 +77,7 @@ def figure(runs: Mapping[str, Sequence[RunConfig]]) -> Figure:
 
 
 def around(folder: Path) -> Float[Tensor, "V 3 S S"]:
-    """A finished run's object before white, from cameras all around it."""
+    """A finished run's object before light grey, from cameras all around it."""
     cfg, model, _ = load_run(folder, torch.device("cpu"))
     turn = torch.arange(VIEWS) * (2 * math.pi / VIEWS)
     level = torch.full_like(turn, math.radians(cfg.video.elevation_degrees))
@@ -84,7 +85,7 @@ def around(folder: Path) -> Float[Tensor, "V 3 S S"]:
     fov = torch.full_like(turn, math.radians(cfg.video.fov_degrees))
     cameras = Cameras(level, turn, distance, fov, SIZE, SIZE)
     seen = [look(cfg, model, cameras.one(i)) for i in range(VIEWS)]
-    return torch.cat([view.foreground + 1 - view.opacity for view in seen]).clamp(0, 1)
+    return torch.cat([view.foreground + GREY * (1 - view.opacity) for view in seen]).clamp(0, 1)
 
 
 def shared_digest(runs: Sequence[RunConfig]) -> str:
