@@ -116,7 +116,7 @@ def own(model: MeshModel, faces: int) -> Trimesh:
 
 
 def simplified(mesh: Trimesh, faces: int) -> Trimesh:
-    """The same surface with at most so many triangles (0: all), by quadric errors (Garland & Heckbert 1997)."""
+    """The same surface with at most so many triangles (0: all)."""
     if faces and len(mesh.faces) > faces:
         mesh = mesh.simplify_quadric_decimation(face_count=faces)
         mesh.update_faces(mesh.nondegenerate_faces())
