@@ -116,6 +116,7 @@ def test_a_known_mesh_in_a_known_light_is_recovered_from_pictures() -> None:
 def test_an_empty_mesh_is_the_background() -> None:
     """Oracle: no opacity, a finite gradient."""
     made = Surface(4, 0.6)
+    torch.nn.init.ones_(made.distance)
     where, mesh = camera(0, size=8), made.mesh()
     float_camera = Cameras(*(each.float() for each in where[:4]), 8, 8)  # type: ignore[arg-type, call-arg]
     seen = render_mesh(mesh, edges(mesh), white().float(), behind().float(), float_camera, None)
