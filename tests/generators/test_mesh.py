@@ -78,7 +78,7 @@ def test_a_mesh_needs_something_to_begin_from(nerf: Path, tmp_path: Path) -> Non
     with pytest.raises(UserError, match=r"source=.*does not exist"):
         train(mesh_of(tmp_path / "nowhere", tmp_path / "c"))
     empty = tmp_path / "empty"
-    train(tiny(empty, *SOLID, "field.blob_density=-30", "steps=1"))
+    train(tiny(empty, *SOLID, "field.density_bias=-60", "steps=1"))
     with pytest.raises(UserError, match="no surface to take"):
         train(mesh_of(empty, tmp_path / "d"))
     finished = tmp_path / "finished"
