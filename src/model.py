@@ -63,7 +63,7 @@ Scene = Model | MeshModel
 
 
 def build_mesh(cfg: RunConfig, device: torch.device) -> MeshModel:
-    """Make a mesh's modules, with nothing inside; the seed alone decides the other numbers."""
+    """Make a mesh's modules: a ball, and numbers that the seed alone decides."""
     init = Streams(cfg.seed, 0)
     surface = Surface(cfg.mesh.cells, cfg.field.radius)
     texture, background = TextureField(cfg.field, 3, init), Background(cfg.background, init)

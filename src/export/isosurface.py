@@ -20,7 +20,7 @@ from src.evaluation.failures import EMPTY, FLOATERS
 from src.evaluation.surface import project, silhouettes
 from src.evaluation.views import Views
 from src.export.texture import rasterise
-from src.model import Model
+from src.model import MeshModel, Model
 from src.scene.cameras import Cameras
 
 # Both are shares of the radius.  Density as such is a poor measure of where rays end: thick haze stops them
@@ -101,7 +101,23 @@ def extract(model: Model, views: Views, resolution: int, faces: int, whole: bool
     Raises UserError where they show none, and where so few triangles bound nothing.
     """
     volume, level = levelled(model, views, resolution)
-    mesh = closed(volume, level, model.field.radius)
+    return simplified(closed(volume, level, model.field.radius), faces)
+
+
+def own(model: MeshModel, faces: int) -> Trimesh:
+    """The triangles that a run of a mesh was trained as, of at most `faces` (0: all).
+
+    Raises UserError if it has none.
+    """
+    mesh = model.surface.mesh()
+    if not len(mesh.faces):
+        raise UserError("there is no surface to take: the run's mesh is empty")
+    made = Trimesh(mesh.vertices.detach().cpu().numpy(), mesh.faces.cpu().numpy(), process=False)
+    return simplified(made, faces)
+
+
+def simplified(mesh: Trimesh, faces: int) -> Trimesh:
+    """The same surface with at most so many triangles (0: all)."""
     if faces and len(mesh.faces) > faces:
         mesh = mesh.simplify_quadric_decimation(face_count=faces)
         mesh.update_faces(mesh.nondegenerate_faces())

@@ -23,7 +23,7 @@ from src.arguments import in_range, parse
 from src.door import one_sentence
 from src.errors import UserError
 from src.evaluation.views import of_run
-from src.model import load_run
+from src.model import MeshModel, load_scene
 from src.run.checkpoint import write_atomically
 
 if TYPE_CHECKING:
@@ -79,12 +79,16 @@ def export(cfg: MeshConfig) -> str:
         texture.check_unwrapper()
 
     folder = Path(cfg.run)
-    settings, model, step = load_run(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    settings, model, step = load_scene(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     views = of_run(settings, model)
-    # One half of the views chooses the level, the other half judges the outcome.
-    mesh = isosurface.extract(model, views.every_other(0), cfg.resolution, cfg.faces, cfg.closed == "true")
+    if isinstance(model, MeshModel):
+        mesh, color = isosurface.own(model, cfg.faces), texture.trained(model)
+    else:
+        # One half of the views chooses the level, the other half judges the outcome.
+        half = views.every_other(0)
+        mesh = isosurface.extract(model, half, cfg.resolution, cfg.faces, cfg.closed == "true")
+        color = texture.seen_from_outside(model, isosurface.WALL * model.field.radius)
     agreement = isosurface.agreement(mesh, views.every_other(1))
-    color = texture.seen_from_outside(model, isosurface.WALL * model.field.radius)
     if textured:
         write(texture.wrap(mesh, cfg.texture, color), Path(cfg.out))
         look = f"a texture of {cfg.texture} pixels"

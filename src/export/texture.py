@@ -13,7 +13,7 @@ from trimesh import Trimesh
 from trimesh.visual import TextureVisuals
 
 from src.errors import UserError
-from src.model import Model
+from src.model import MeshModel, Model
 from src.scene.rendering import composite_weights
 
 CANDIDATES = 2**22  # pairs of a triangle and a pixel looked at together, for memory's sake
@@ -62,6 +62,17 @@ def seen_from_outside(model: Model, depth: float) -> Color:
             seen = torch.einsum("pl,plc->pc", weights, shade.view(len(place), LOOKS, 3))
             found.append(seen / weights.sum(1, keepdim=True))
         return torch.cat(found).cpu().numpy()
+
+    return color
+
+
+def trained(model: MeshModel) -> Color:
+    """The texture that a run of a mesh was trained with, as it is."""
+    device = next(model.texture.parameters()).device
+
+    @torch.no_grad()
+    def color(points: Places, normals: Places) -> Places:
+        return model.texture(torch.from_numpy(np.asarray(points, np.float32)).to(device)).cpu().numpy()
 
     return color
 

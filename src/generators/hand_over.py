@@ -15,8 +15,9 @@ from src.scene.signed_distance import signed_distance
 from src.scene.texture_field import TextureField
 from src.streams import Streams
 
-RESOLUTION = 96  # of the volume that is searched for the surface, along an edge
-POINTS, STEPS, RATE = 2**15, 200, 0.02  # of the surface, and for the texture to learn their colours
+LOOK = 48  # pixels of the pictures whose outlines choose the level
+RESOLUTION = 80  # of the volume that is searched for the surface, along an edge
+POINTS, BATCH, STEPS, RATE = 2**14, 2**12, 150, 0.02  # of the surface, and to learn their colours
 
 
 def handed_over(cfg: RunConfig, before: RunConfig, model: Model, device: torch.device) -> MeshModel:
@@ -33,7 +34,7 @@ def handed_over(cfg: RunConfig, before: RunConfig, model: Model, device: torch.d
         ) from error
 
     made = build_mesh(cfg, device)
-    volume, level = isosurface.levelled(model, of_run(before, model), RESOLUTION)
+    volume, level = isosurface.levelled(model, of_run(before, model, LOOK).every_other(0), RESOLUTION)
     volume, lattice = volume.to(device), made.surface.lattice
 
     def opacity(points: Float[Tensor, "n 3"]) -> Float[Tensor, " n"]:
@@ -68,7 +69,7 @@ def scattered(mesh: Mesh, drawn: Float[Tensor, "N 3"]) -> tuple[Float[Tensor, "N
 def learn(texture: TextureField, points: Float[Tensor, "N 3"], colors: Float[Tensor, "N 3"]) -> None:
     """Fit a texture to colours at points, by Adam (Kingma & Ba 2015) on the squared error."""
     optimizer = torch.optim.Adam(texture.parameters(), lr=RATE, betas=(0.9, 0.99), eps=1e-12)
-    chunks = list(zip(points.split(4096), colors.split(4096), strict=True))
+    chunks = list(zip(points.split(BATCH), colors.split(BATCH), strict=True))
     for step in range(STEPS):
         where, wanted = chunks[step % len(chunks)]
         (texture(where) - wanted).square().mean().backward()

@@ -50,14 +50,15 @@ class Surface(nn.Module):
     """A signed distance and a displacement at every vertex of a lattice, both in cells.
 
     In cells, so that a learning rate means the same on every lattice: of 0.01, a hundredth of one a step.
+    A ball of half the cube's size until it is told otherwise.
     """
 
     def __init__(self, cells: int, radius: float) -> None:
         super().__init__()
         self.lattice = Lattice(cells, radius)
-        count = len(self.lattice.vertices)
-        self.distance = nn.Parameter(torch.ones(count))
-        self.shift = nn.Parameter(torch.zeros(count, 3))
+        places = self.lattice.vertices
+        self.distance = nn.Parameter((places.norm(dim=1) - 0.5 * radius) / self.lattice.cell)
+        self.shift = nn.Parameter(torch.zeros_like(places))
 
     def mesh(self) -> Mesh:
         """The surface; the lattice's vertices move by less than half a cell each way."""
