@@ -101,7 +101,10 @@ def extract(model: Model, views: Views, resolution: int, faces: int, whole: bool
     Raises UserError where they show none, and where so few triangles bound nothing.
     """
     volume, level = levelled(model, views, resolution)
-    return simplified(closed(volume, level, model.field.radius), faces)
+    mesh = simplified(closed(volume, level, model.field.radius), faces)
+    if whole and open_edges(mesh):
+        mesh = coarser(volume, level, model.field.radius, faces)
+    return mesh
 
 
 def own(model: MeshModel, faces: int) -> Trimesh:
@@ -117,13 +120,11 @@ def own(model: MeshModel, faces: int) -> Trimesh:
 
 
 def simplified(mesh: Trimesh, faces: int) -> Trimesh:
-    """The same surface with at most so many triangles (0: all)."""
+    """The same surface with at most so many triangles (0: all); UserError where so few bound nothing."""
     if faces and len(mesh.faces) > faces:
         mesh = mesh.simplify_quadric_decimation(face_count=faces)
         mesh.update_faces(mesh.nondegenerate_faces())
         mesh.remove_unreferenced_vertices()
-    if whole and open_edges(mesh):
-        mesh = coarser(volume, level, model.field.radius, faces)
     if len(mesh.faces) < 4:
         raise UserError(f"faces={faces} bounds no solid here: choose more, or faces=0 for every triangle")
     return mesh
