@@ -7,6 +7,7 @@ from typing import Any
 from src.arguments import typed_path
 from src.config import RunConfig, setting_names
 from src.errors import UserError
+from src.quoting import quoted
 from src.run.folder import leaves, read_settings
 
 # Where and on what a run is computed, and what is said of it once, are not taken over.
@@ -45,8 +46,6 @@ def settings_of(place: str, named: Mapping[str, str], conf: Path) -> tuple[list[
 
 
 def _written(value: Any) -> str:
-    from src.command_line import quoted
-
     if isinstance(value, list):
         return f"[{','.join(_written(each) for each in value)}]"
     if value is None or isinstance(value, bool):

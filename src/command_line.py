@@ -11,7 +11,6 @@ import torch
 import yaml
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import (
     ConfigCompositionException,
     HydraException,
@@ -22,6 +21,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from src.arguments import typed_path
 from src.errors import UserError
+from src.quoting import quoted
 
 # Commas, brackets, quotes and equals signs in these are the user's own and no grammar of Hydra's.
 TEXTS = (
@@ -121,13 +121,6 @@ def why_preset(arguments: list[str]) -> str:
     if torch.cuda.is_available():
         return "there is a CUDA device, so Stable Diffusion 2.1-base guides at the paper's settings"
     return "there is no CUDA device, so the bundled prior guides at a laptop's size"
-
-
-def quoted(text: str) -> str:
-    """Quote a text such that Hydra and OmegaConf hand it on unchanged, whatever is in it."""
-    # ${ would be looked up; OmegaConf wants it escaped, and backslashes just before it doubled.
-    escaped = re.sub(r"(\\*)\$\{", lambda match: match.group(1) * 2 + r"\${", text)
-    return QuotedString(escaped, Quote.double).with_quotes()
 
 
 def explain(error: Exception, keys: list[str]) -> str | None:

@@ -9,7 +9,7 @@ import torch
 
 from src.assemble import assemble, make_guide
 from src.config import RunConfig
-from src.guidance.prior import load_prior
+from src.guidance.load import load_prior
 from src.run import checkpoint
 from src.scene.cameras import sample_cameras
 from src.scene.hash_grid import HashGrid

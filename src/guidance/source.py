@@ -66,7 +66,7 @@ def local_source(path: str, setting: str = "prior.path", remedy: str = REMEDY) -
             return Source(path, folder.resolve())
         if folder.is_file():
             raise UserError(f"{setting}={path} is no folder but a single file: {_unpacked(folder, remedy)}")
-    if re.fullmatch(r"[\w][\w.-]*/[\w.-]+", path):
+    if setting == "prior.path" and re.fullmatch(r"[\w][\w.-]*/[\w.-]+", path):
         raise UserError(
             f"{setting}={path} is no folder here: if it is a model's id on the hub, write prior=sd21 "
             f"prior.name={path.split('/')[1]} 'prior.source=[{path}]' instead; else {remedy}"

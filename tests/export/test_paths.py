@@ -21,8 +21,9 @@ def flight(path: Path, text: str, views: int = 6, **settings: float) -> VideoCon
 def test_the_turntable_is_the_orbit() -> None:
     """Oracle: the scene's own orbit."""
     ours = cameras(VideoConfig(views=7, size=16))
-    for found, expected in zip(ours, orbit(7, 15.0, 1.5, 70.0, 16), strict=True):
-        assert torch.equal(torch.as_tensor(found), torch.as_tensor(expected))
+    expected = orbit(7, 15.0, 1.5, 70.0, 16)
+    assert all(torch.equal(one, other) for one, other in zip(ours[:4], expected[:4], strict=True))
+    assert ours[4:] == expected[4:]
 
 
 def test_a_sway_goes_to_both_sides_and_comes_back() -> None:

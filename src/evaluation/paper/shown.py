@@ -8,7 +8,6 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -41,14 +40,22 @@ def photographs(prior: Prior, count: int, seed: int) -> Shown:
     told = [Subject("lion"), Subject("elephant", material="marble"), *subjects(count, seed)][:count]
     tables = [instance(subject.kind, seed + FRESH + i, subject.base) for i, subject in enumerate(told)]
     # Imported here because it compiles, and `instance` says what to do where the compiler is missing.
-    from src.toybox.world.pictures import FRONT_DEGREES, SIZE, TOY_CAMERA, backdrop, key_light, photograph
+    from src.toybox.world.pictures import (
+        FRONT_DEGREES,
+        SIZE,
+        TOY_CAMERA,
+        backdrop,
+        generator,
+        key_light,
+        photograph,
+    )
 
     cameras = sample_cameras(TOY_CAMERA, count, SIZE, Streams(seed, 0)("paper/camera"))
     azimuth = torch.where(torch.arange(count) < 2, TURN, cameras.azimuth)
     cameras = cameras._replace(azimuth=azimuth)
     pictures, outlines = [], []
     for i, subject in enumerate(told):
-        camera, rng = cameras.one(i), np.random.default_rng([seed, 11, i])
+        camera, rng = cameras.one(i), generator(seed, 11, i)
         light = key_light(float(camera.azimuth[0]), 30.0, 55.0)
         picture = torch.from_numpy(photograph(tables[i], subject, light, camera)).float()
         behind = torch.from_numpy(backdrop(rng, camera)).float()

@@ -58,6 +58,11 @@ class Picture(NamedTuple):
     bad_words: list[str]
 
 
+def generator(*key: int) -> np.random.Generator:
+    """The toy world draws from NumPy: the generator of a key."""
+    return np.random.default_rng(list(key))
+
+
 def key_light(azimuth: float, side_degrees: float, height_degrees: float) -> np.ndarray:
     """Unit direction to a light `side_degrees` to the side of the camera's azimuth."""
     around, up = azimuth + math.radians(side_degrees), math.radians(height_degrees)

@@ -1,0 +1,12 @@
+"""Texts of the user's, written so that Hydra's grammar leaves them alone."""
+
+import re
+
+from hydra.core.override_parser.types import Quote, QuotedString
+
+
+def quoted(text: str) -> str:
+    """Quote a text such that Hydra and OmegaConf hand it on unchanged, whatever is in it."""
+    # ${ would be looked up; OmegaConf wants it escaped, and backslashes just before it doubled.
+    escaped = re.sub(r"(\\*)\$\{", lambda match: match.group(1) * 2 + r"\${", text)
+    return QuotedString(escaped, Quote.double).with_quotes()
