@@ -10,7 +10,10 @@ SRC = Path(__file__).parent.parent / "src"
 FILES = sorted(SRC.rglob("*.py"))
 HEAVY = ("diffusers", "transformers", "accelerate", "peft")  # 5 to 9 s to import
 # These train the prior and draw with it.
-MAY_IMPORT_HEAVY = {"toybox/prior/networks.py", "toybox/train.py", "toybox/sample.py"}
+MAY_IMPORT_HEAVY = {
+    *(f"toybox/prior/{name}.py" for name in ("networks", "heritage", "latents", "denoising")),
+    *("toybox/train.py", "toybox/sample.py"),
+}
 GLOBAL_DRAWS = {
     *("torch.rand", "torch.randn", "torch.randint", "torch.randperm", "torch.normal", "torch.bernoulli"),
     *("torch.multinomial", "torch.rand_like", "torch.randn_like", "torch.randint_like", "torch.manual_seed"),

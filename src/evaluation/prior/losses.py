@@ -11,9 +11,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.random import Generator, Philox
 from torch import Tensor
 from tqdm import tqdm
 
@@ -48,7 +48,7 @@ def errors(prior: Prior, pictures: list[Picture], cfg: Settings) -> Float[Tensor
     """Mean squared error of eps of every picture, at one t of each fifth; each has noise and t of its own."""
     draw = Streams(cfg.seed, 0)
     images = torch.stack([torch.from_numpy(p.pixels[..., :3]).permute(2, 0, 1) / 255 for p in pictures])
-    rng = np.random.default_rng(cfg.seed)
+    rng = Generator(Philox(cfg.seed))
     captions = [caption(p.subject, p.views, p.bad_words, rng) for p in pictures]
     found = torch.empty(len(FIFTHS), len(pictures))
     u = draw("prior-losses/t").uniform(len(pictures), len(FIFTHS))
