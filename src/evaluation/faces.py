@@ -151,5 +151,5 @@ def _camera(u: np.ndarray, size: int) -> Cameras:
         LAW.distance_min + (LAW.distance_max - LAW.distance_min) * u[2],
         math.radians(LAW.fov_degrees_min + (LAW.fov_degrees_max - LAW.fov_degrees_min) * u[3]),
     )
-    elevation, azimuth, distance, fov = torch.tensor(numbers)[:, None]
+    elevation, azimuth, distance, fov = torch.tensor(numbers, dtype=torch.float32)[:, None]
     return Cameras(elevation, azimuth, distance, fov, size, size)
