@@ -54,7 +54,9 @@ def test_a_mesh_begins_as_the_nerf_and_ends_the_same_if_cut(nerf: Path, tmp_path
     assert np.abs(before - after).mean() < 20  # of 255: the blob is a cloud, its mesh is not
     settings, model, _ = load_run(nerf, torch.device("cpu"))
     cloud, solid = of_run(settings, model, 32).opacity > 0.5, of_run(settings, mesh, 32).opacity > 0.5
-    assert float((cloud & solid).sum() / (cloud | solid).sum()) > 0.75  # half a cell of 0.13 is 21% of a disc of 0.6
+    assert (
+        float((cloud & solid).sum() / (cloud | solid).sum()) > 0.75
+    )  # half a cell of 0.13 is 21% of a disc of 0.6
 
 
 def test_a_surface_learns(nerf: Path, tmp_path: Path) -> None:
