@@ -105,7 +105,7 @@ def test_help_lists_every_setting(task: Task, capsys: pytest.CaptureFixture[str]
         ("loss.foo=3", "there is no setting loss.foo"),
         ("loss.cut=3", "loss.cut is no setting of this loss"),
         ("field.hash_grid.level=3", "did you mean field.hash_grid.levels"),
-        ("loss=vsdd", "loss=vsdd does not exist: choose loss= one of csd, nfsd, sds, sjc"),
+        ("loss=vsdd", "loss=vsdd does not exist: choose loss= one of csd, dds, nfsd, sds, sjc, vsd"),
         ("prior=foo", "prior=foo does not exist: choose prior= one of gaussian, sd21, toybox"),
         ("preset=foo", "preset=foo does not exist"),
         ("hydra/launcher=foo", "hydra/launcher=foo does not exist: choose hydra/launcher= one of basic"),

@@ -16,6 +16,8 @@ from src.evaluate import main
 from src.evaluation import looks, measurements
 from src.evaluation.suite import suite
 from src.evaluation.suite.suite import Case, Job
+from src.run.folder import read_manifest, write_manifest
+from src.run.seal import unsealed
 from src.train import train
 from tests.evaluation.judges import write_tiny_clip
 from tests.runs import tiny
@@ -64,7 +66,7 @@ def test_one_run_gives_figures_and_a_picture(evaluated: Path, judge: str) -> Non
     with Image.open(evaluated / "evaluation.png") as picture:
         assert picture.width > 1000
     assert measurements.thumbnails_of(evaluated).shape == (8, 3, 96, 96)
-    assert current(evaluated, judge) == found
+    assert current(evaluated, judge) == unsealed(found)
 
 
 def test_again_beside_a_bad_run_the_figures_are_the_same(
@@ -122,8 +124,7 @@ def test_a_suite_trains_evaluates_and_tabulates_what_is_missing_and_no_more(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Oracle: commands that copy one finished run count themselves; 8 runs, one cannot be trained."""
-    manifest = json.loads((run / "manifest.json").read_text())
-    (run / "manifest.json").write_text(json.dumps(manifest | {"step": 20}))  # as many as smoke has
+    write_manifest(run, read_manifest(run) | {"step": 20})  # as many as smoke has
     calls = tmp_path / "calls"
     broken = "teapot-sds-s100-seed1"
 

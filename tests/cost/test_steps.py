@@ -7,7 +7,7 @@ import pytest
 
 from src import bench
 from src.errors import UserError
-from src.scene import march, rendering
+from src.scene import march
 
 
 def test_a_small_bench_says_what_the_large_one_would(
@@ -16,7 +16,7 @@ def test_a_small_bench_says_what_the_large_one_would(
     """Oracle: every part at both resolutions, with sums by hand; the replica is made once and kept."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(march, "CANDIDATES", 2**13)  # so that little is rendered in chunks
-    monkeypatch.setattr(rendering, "in_sight", lambda march, *_: march)
+    monkeypatch.setattr(march, "in_sight", lambda march, *_: march)
     bench.main(["scale=tiny", "json=costs.json"])
     said = capsys.readouterr().out
     assert said.startswith("making outputs/replica-tiny (kept for the next time")
@@ -37,10 +37,10 @@ def test_a_small_bench_says_what_the_large_one_would(
         assert whole["other_flops_share"] == pytest.approx(other / whole["flops"])
         assert whole["unet_passes"] in (2, 3)
     # Without a look ahead, backward repeats forward, chunk by chunk, and does twice as much, but for the
-    # background's first layer: nothing asks for the gradient of its nine inputs.  (At step 0 the occupancy is
-    # refreshed besides.)
+    # background: all of it is one piece and kept, and nothing asks for the gradient of its nine inputs.  (At
+    # step 0 the occupancy is refreshed besides.)
     assert rows[11]["part"] == "render, backward"
-    assert rows[11]["flops"] == 3 * rows[7]["flops"] - 2 * 9 * 16 * 32**2
+    assert rows[11]["flops"] == 3 * rows[7]["flops"] - 2 * (2 * 9 * 16 + 16 * 16 + 16 * 3) * 32**2
     assert [row["unet_passes_expected"] for row in (rows[6], rows[13])] == pytest.approx(
         [2 + 781 / 961, 2 + 301 / 481]
     )
