@@ -6,7 +6,7 @@ TORCH_INDEX ?=# e.g. PyTorch's own CPU index: saves the several GB of CUDA insid
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-TRITON := $(VENV)/.triton
+TRITON := $(if $(filter Linux,$(shell uname -s)),$(VENV)/.triton) # it has wheels for Linux alone
 
 # The prompt travels through the environment as typed: pasted into a recipe, `$`, quotes and backticks would be obeyed.
 export PROMPT := $(value prompt)
@@ -70,7 +70,7 @@ endif
 
 # Triton's interpreter runs our kernels without a GPU: 286 MB that only tests need, and that torch for CUDA brings.
 $(VENV)/.triton: $(INSTALLED)
-	$(BIN)/python -c "import triton" 2>/dev/null || $(BIN)/python -m pip install --disable-pip-version-check triton
+	$(BIN)/python -c "import triton" 2>/dev/null || $(BIN)/python -m pip install --disable-pip-version-check triton==3.9.0
 	touch $@
 
 $(BIN)/pip:
