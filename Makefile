@@ -24,8 +24,8 @@ train: $(INSTALLED) ## train one prompt and leave its turntable: make train prom
 	@test -n "$$PROMPT" || { echo 'make train needs a prompt: make train prompt="a ripe strawberry"' >&2; exit 2; }
 	@$(BIN)/python -m src.train "prompt=$$PROMPT"
 
-test: $(INSTALLED) $(TRITON) ## run the whole CPU test suite
-	@$(BIN)/python -m pytest -q
+test: $(INSTALLED) $(TRITON) ## run the whole CPU test suite, a process on each core
+	@$(BIN)/python -m pytest -q -n logical --maxprocesses 8 --dist loadfile
 
 test-gpu: $(INSTALLED) ## run the tests that need a CUDA device
 	@$(BIN)/python -m pytest -q -m gpu
