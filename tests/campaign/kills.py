@@ -22,13 +22,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import src.evaluate
 import src.export.video
 import src.run.checkpoint
 import src.train
 from src.door import door
+from src.evaluation import looks
 from src.run.log import Log
 from tests.campaign import children
 from tests.campaign.children import emptied, half_files, run, start, wait
+from tests.evaluation.judges import write_tiny_clip
 from tests.runs import TINY
 
 INTERVAL = 5
@@ -177,12 +180,12 @@ def kill_sweep(number: int, draw: random.Random, out: Path, twin: dict[str, Any]
 
 
 def evaluation(folder: Path) -> Callable[[], int]:
-    """Evaluating a run, as a task."""
+    """Evaluating a run, as a task: by a judge that knows nothing and costs nothing."""
+    judge = folder.parent / "judge"
 
     def task() -> int:
-        from src.evaluate import main
-
-        return main([f"run={folder}"])
+        looks.CACHE = folder.parent / "samples"
+        return src.evaluate.main([f"run={folder}", f"judge={judge}"])
 
     return task
 
@@ -225,6 +228,7 @@ def campaign(n: int, seed: int, out: Path, sweeps: int, evaluations: int, first:
         sweep_seconds = time.monotonic() - began
         sweep_twin = outcomes(folder)
     if evaluations:
+        write_tiny_clip(emptied(out / "judge"), 16)
         began = time.monotonic()
         assert run(evaluation(twin_folder), out / "said").code == 0
         evaluation_seconds = time.monotonic() - began
