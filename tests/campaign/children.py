@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from threading import RLock
 from typing import NamedTuple
 
 # All that a run imports late: a child starts with it.
@@ -23,6 +24,7 @@ import torch._dynamo
 import torch.utils.tensorboard
 import yaml
 from PIL import Image, WebPImagePlugin  # noqa: F401
+from tqdm import tqdm
 
 import src.guidance.gaussian
 import src.train
@@ -63,6 +65,9 @@ def start(task: Callable[[], int], said: Path) -> int:
         sys.stdout = os.fdopen(1, "w", closefd=False)
         sys.stderr = os.fdopen(2, "w", closefd=False, buffering=1)
         torch.set_num_threads(1)
+        tqdm.set_lock(
+            RLock()
+        )  # its own: the one that all share may have been held by a child that was killed
         code = task()
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else 1

@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import src.evaluate
-import src.export.video
 import src.run.checkpoint
 import src.train
 from src.door import door
 from src.evaluation import looks
+from src.generators.nerf import NeRF
 from src.run.log import Log
 from tests.campaign import children
 from tests.campaign.children import emptied, half_files, run, start, wait
@@ -59,7 +59,7 @@ class Progress:
 
         def watch() -> int:
             self.put(0, 0)
-            log_step, save, export = Log.step, src.run.checkpoint.save, src.train.export
+            log_step, save, export = Log.step, src.run.checkpoint.save, NeRF.export
 
             def logged(log: Log, step: int, *rest: Any) -> None:
                 log_step(log, step, *rest)
@@ -77,7 +77,7 @@ class Progress:
 
             Log.step = logged  # type: ignore[method-assign]
             src.run.checkpoint.save = phased(save, 1)
-            src.train.export = phased(export, 2)
+            NeRF.export = phased(export, 2)  # type: ignore[method-assign]
             return task()
 
         return watch
@@ -141,7 +141,8 @@ def kill_run(number: int, draw: random.Random, out: Path, twin: dict[str, Any], 
         time.sleep(share * (0.004 if wanted == 1 else seconds / 2))
     os.kill(child, signal.SIGKILL)
     after = time.monotonic() - began
-    if wait(child, said).code != -signal.SIGKILL:  # it had ended before
+    if (ended := wait(child, said)).code != -signal.SIGKILL:  # it had ended before
+        assert ended.code == 0, ended.err
         return kill_run(number, draw, out, twin, seconds)
     steps, phase = progress.get()
     wrong = half_files(folder)
@@ -228,7 +229,8 @@ def campaign(n: int, seed: int, out: Path, sweeps: int, evaluations: int, first:
         sweep_seconds = time.monotonic() - began
         sweep_twin = outcomes(folder)
     if evaluations:
-        write_tiny_clip(emptied(out / "judge"), 16)
+        judge = emptied(out / "judge")
+        assert run(lambda: not write_tiny_clip(judge, 16).is_dir(), out / "said").code == 0
         began = time.monotonic()
         assert run(evaluation(twin_folder), out / "said").code == 0
         evaluation_seconds = time.monotonic() - began
