@@ -1,15 +1,18 @@
 """Command lines without Hydra: `name=value` in, one checked dataclass of settings out; and what a path is."""
 
+import errno
 import inspect
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
 from src.errors import UserError
 
 Settings = TypeVar("Settings")
-PATHS = ("run", "out", "sweep", "folder", "weights")  # wherever they occur, these settings name files
+# Wherever they occur, these settings name files.
+PATHS = ("run", "out", "sweep", "folder", "weights", "path", "start", "judge")
 
 
 def parse(kind: Callable[..., Settings], arguments: Sequence[str]) -> Settings:
@@ -48,6 +51,26 @@ def typed_path(text: str, setting: str) -> str:
     if not text.strip():
         raise UserError(f"{setting} is empty: name a file or folder, or leave {setting}= away")
     return os.path.join(".", path) if str(path).startswith("~") else str(path)  # read twice, it is the same
+
+
+def to_write(path: str | Path, setting: str = "out") -> Path:
+    """The path of a file that a command will write, found writable before the work; its folder is made.
+
+    Raises UserError, which names `setting`.
+    """
+    path = Path(typed_path(str(path), setting))
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with suppress(FileExistsError):  # a file, which makedirs calls so, has no room for another
+            path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(path.parent, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise UserError(f"{setting}={path} cannot be written ({error.strerror}): choose another") from error
+    return path
 
 
 def in_range(settings: object, names: Sequence[str], low: int | float, high: int | float) -> None:

@@ -22,10 +22,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from src.arguments import typed_path
+from src.arguments import to_write, typed_path
 from src.cost import steps as bench_steps
 from src.cost.counters import LiveBytes
 from src.cost.methods import steps_of_methods
+from src.door import one_sentence
 from src.errors import UserError
 from src.scene.background import Background, BackgroundConfig
 from src.scene.cameras import CameraConfig, sample_cameras
@@ -204,15 +205,17 @@ def memory_row() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def main(arguments: list[str]) -> None:
-    """Run everything, print it, and write it to json=FILE if asked."""
+@one_sentence
+def main(arguments: list[str]) -> int:
+    """Run everything, print it, and write it to json=FILE if asked; returns the exit code."""
     settings = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
     if "scale" in settings:
-        bench_steps.main(settings)
-        return
+        bench_steps.bench(settings)
+        return 0
     unknown = [argument for argument in arguments if argument.split("=", 1)[0] not in ("json", "peer")]
     if unknown or len(settings) < len(arguments):
         raise UserError(f"{' '.join(unknown or arguments)}: src.bench knows json=FILE and peer=FOLDER.")
+    written = to_write(settings["json"], "json") if "json" in settings else None
     torch.set_num_threads(1)
     peer = load_peer(Path(typed_path(settings["peer"], "peer"))) if "peer" in settings else None
     rows: list[dict[str, Any]] = []
@@ -230,13 +233,10 @@ def main(arguments: list[str]) -> None:
     memory = memory_row()
     print(f"{memory['ours_bytes'] / 1e6:9.1f} MB  {memory['part']}: {memory['ratio']:.3f}x")
     rows.append(memory)
-    if "json" in settings:
-        Path(typed_path(settings["json"], "json")).write_text(json.dumps(rows, indent=1) + "\n")
+    if written:
+        written.write_text(json.dumps(rows, indent=1) + "\n")
+    return 0
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except UserError as error:
-        print(f"src.bench: {error}", file=sys.stderr)
-        sys.exit(2)
+    sys.exit(main(sys.argv[1:]))

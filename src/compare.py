@@ -23,7 +23,7 @@ from src.evaluation.directions import (
     of_means,
     picture,
 )
-from src.evaluation.paper.figure import Figure, markdown
+from src.evaluation.paper.figure import Figure, markdown, open_folder
 from src.evaluation.suite.suite import methods
 from src.guidance.critic import Critic
 from src.guidance.load import announce, load_prior
@@ -115,9 +115,10 @@ def compare(cfg: Settings) -> Figure:
 def main(arguments: list[str]) -> int:
     """Exit code 0, 2 after one sentence about what the user can put right, 130 after Ctrl-C."""
     cfg = parse(Settings, arguments)
-    compare(cfg).write(cfg.folder())
-    print((cfg.folder() / "caption.md").read_text("utf-8"))
-    print(cfg.folder() / "figure.png")
+    folder = open_folder(cfg.folder())
+    compare(cfg).write(folder)
+    print((folder / "caption.md").read_text("utf-8"))
+    print(folder / "figure.png")
     return 0
 
 

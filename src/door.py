@@ -26,7 +26,7 @@ from src.config import LOSSES, RunConfig, run_name, setting_names
 from src.errors import UserError
 from src.sweeps import runs as sweep
 from src.sweeps.jobs import Failure, Failures, own_gpu
-from src.sweeps.table import write_table
+from src.sweeps.table import check_table, write_table
 from src.talk import steady
 
 P = ParamSpec("P")
@@ -100,6 +100,8 @@ def door(task: Callable[[RunConfig], float], arguments: list[str]) -> int:
     failed: list[Failure] = []
     failures: Failures | None = None
     if command_line.is_sweep(prepared):
+        if folder is not None:
+            check_table(folder, "sweep" if any(each.startswith("sweep=") for each in arguments) else "out")
         failures = Failures.below(folder or Path("outputs"), command_line.swept(prepared))
 
     def job(composed: DictConfig) -> float:

@@ -34,7 +34,9 @@ from src.evaluation.suite.sheets import Cell, contact_sheet
 from src.evaluation.suite.suite import Case
 from src.evaluation.suite.summary import Evaluated, as_json, summarise
 from src.run.checkpoint import write_atomically
-from src.run.folder import read_manifest
+from src.run.folder import check_own, read_manifest
+
+SHEETS = "sheet-seed*.png"
 
 
 @dataclass
@@ -77,6 +79,9 @@ def evaluate_runs(folders: list[Path], judge: str) -> int:
 def evaluate_suite(chosen: Suite, command: str) -> int:
     """Train and evaluate what is missing, then write the table and the sheets; 1 if a run failed."""
     out = Path(chosen.out or f"outputs/{Path(chosen.suite).stem}")
+    check_own(
+        out, "out", {"suite.json": '"suite": '}, ["suite.md", *(path.name for path in out.glob(SHEETS))]
+    )
     cases = suite.cases(chosen.suite, chosen.preset, suite.methods(chosen.losses), chosen.seeds, out)
     judge = measurements.judge_named(chosen.judge).sha256
     untrained = [case for case in cases if not suite.is_trained(case)]
@@ -128,7 +133,7 @@ def _write(
             for run in runs
             if run.seed == seed
         }
-        path = out / f"sheet-seed{seed}.png"
+        path = out / SHEETS.replace("*", str(seed))
         contact_sheet(prompts, methods, cells, f"{name}, seed {seed}", LEGEND).save(path)
         print(path)
     print(out / "suite.md")

@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from src.arguments import parse
+from src.arguments import parse, to_write
 from src.door import one_sentence
 from src.errors import UserError
 from src.guidance import replica
@@ -80,7 +80,6 @@ def report(device: str, file: Path) -> None:
             said = (done.stdout + "\n" + (done.stderr if done.returncode else "")).strip().splitlines()
             lines += ["", f"## {title}", "", f"exit code {done.returncode} after {seconds:.0f} s", "", "```"]
             lines += [*said[-25:], "```", *spent(arguments)]
-            file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(f"{file}: please send it", flush=True)
 
@@ -114,7 +113,7 @@ def main(arguments: list[str]) -> int:
     device = given.device
     if device != "cpu" and not torch.cuda.is_available():
         raise UserError(f"device={device}: torch finds no CUDA device here: choose device=cpu")
-    report(device, Path(given.out))
+    report(device, to_write(given.out))
     return 0
 
 

@@ -15,7 +15,7 @@ from src.config import RunConfig, run_name
 from src.door import CONF, one_sentence, settings
 from src.errors import UserError
 from src.evaluation.paper import condition, domain, guidance_ladder, in_2d, nerfs, residual
-from src.evaluation.paper.figure import Figure
+from src.evaluation.paper.figure import Figure, open_folder
 from src.evaluation.paper.shown import photographs, samples
 from src.guidance.load import announce, load_prior
 from src.guidance.prior import Prior
@@ -171,7 +171,7 @@ FIGURES: dict[int, Callable[[Settings], Figure]] = {
 def main(arguments: list[str]) -> int:
     """Exit code 0, 2 after one sentence about what the user can put right, 130 after Ctrl-C."""
     cfg = parse(Settings, arguments)
-    folder = Path(cfg.out) / f"fig{cfg.fig}-{cfg.prior}"
+    folder = open_folder(Path(cfg.out) / f"fig{cfg.fig}-{cfg.prior}")
     FIGURES[cfg.fig](cfg).write(folder)
     print((folder / "caption.md").read_text("utf-8"))
     print(folder / "figure.png")

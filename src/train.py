@@ -113,10 +113,12 @@ def distil(cfg: RunConfig, folder: Path, ranks: Ranks) -> float:
         folder = Path(scratch.name)
 
     # Nothing can go wrong any more that could have been known; only now is anything on disk replaced.
-    run_folder.begin(cfg, folder)
+    if cfg.fresh:
+        run_folder.clear(folder)
     manifest = run_folder.open_manifest(
         cfg, device, threads, folder, manifest, first_step if saved else None, prior.provenance()
     )
+    run_folder.write_settings(cfg, folder)
     log = Log(folder, first_step, cfg.steps, cfg.logging.events_every)
     if ranks.first and facts.get("metrics_sha256") not in (None, file_sha256(folder / METRICS)):
         print(f"{folder / METRICS} is not what was written up to step {first_step}", file=sys.stderr)

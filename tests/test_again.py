@@ -9,7 +9,7 @@ from src.arguments import typed_path
 from src.config import as_dict, identity
 from src.door import CONF, settings
 from src.errors import UserError
-from src.run.folder import begin
+from src.run.folder import write_settings
 from tests.runs import tiny
 
 ODD = 'a "lion", 獅子: [x] ${y} = 1'
@@ -27,7 +27,7 @@ def run(tmp_path: Path) -> Path:
         "seed=7",
         "prior.path=~/x,y",
     )
-    begin(tiny(folder, *arguments, prompt=ODD), folder)
+    write_settings(tiny(folder, *arguments, prompt=ODD), folder)
     return folder
 
 
@@ -54,7 +54,7 @@ def test_what_is_given_beside_it_wins(run: Path) -> None:
 
 def test_another_generator_comes_back(tmp_path: Path) -> None:
     """Oracle: identity; its group is chosen, as a user would."""
-    begin(tiny(tmp_path, "generator=latents"), tmp_path)
+    write_settings(tiny(tmp_path, "generator=latents"), tmp_path)
     assert identity(settings(f"from={tmp_path}")) == identity(tiny(tmp_path, "generator=latents"))
 
 

@@ -107,6 +107,22 @@ def test_shapes_are_checked_at_run_time() -> None:
     assert not deferred
 
 
+def test_every_command_ends_in_a_sentence(trees: dict[str, ast.Module]) -> None:
+    """Oracle: where a file can be run, its main is one_sentence's, and its code is the process's."""
+    wrong, seen = {}, 0
+    for name, tree in trees.items():
+        text = ast.unparse(tree)
+        if "if __name__ == '__main__'" not in text or name == "train.py":  # which is the door's
+            continue
+        seen += 1
+        if "@one_sentence\ndef main(arguments: list[str]) -> int:" not in text:
+            wrong[name] = "its main is not one_sentence's"
+        if not text.endswith("if __name__ == '__main__':\n    sys.exit(main(sys.argv[1:]))"):
+            wrong[name] = "its code is lost"
+    assert not wrong
+    assert seen > 15
+
+
 def test_no_file_imports_itself_by_way_of_others() -> None:
     """Oracle: a topological order of all files exists; imports within functions count."""
     modules = {"src." + name_of(path).removesuffix(".py").replace("/", "."): path for path in FILES}

@@ -1,10 +1,11 @@
 """name=value arguments: typed values in, or one sentence."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
-from src.arguments import in_range, parse
+from src.arguments import in_range, parse, to_write
 from src.errors import UserError
 
 
@@ -47,3 +48,18 @@ def test_ranges_exclude_what_is_no_number(share: float) -> None:
     with pytest.raises(UserError, match=r"share=.* is out of range: choose 0 to 1"):
         in_range(Settings(share=share), ["share"], 0, 1)
     in_range(Settings(), ["share"], 0.5, 0.5)
+
+
+def test_what_cannot_be_written_is_known_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: the system's own reasons; a folder that is lacking is made."""
+    assert to_write(f"{tmp_path}/new/a.png") == tmp_path / "new/a.png"
+    assert (tmp_path / "new").is_dir()
+    (tmp_path / "file").write_text("mine")
+    for path, reason in (("new", "Is a directory"), ("file/x/a", "Not a directory"), ("file/a", "Not a dir")):
+        with pytest.raises(UserError, match=rf"json=.*{path} cannot be written \({reason}"):
+            to_write(tmp_path / path, "json")
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(UserError, match=r"out=.* cannot be written \(Permission denied\): choose another"):
+        to_write(tmp_path / "a.png")

@@ -23,6 +23,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from src import door
+from src.arguments import to_write, typed_path
 from src.config import RunConfig
 from src.cost.counters import Cost, Tally
 from src.errors import UserError
@@ -94,7 +95,7 @@ def watched(prior: Prior, clock: Clock) -> Prior:
     return telling
 
 
-def main(settings: dict[str, str]) -> None:
+def bench(settings: dict[str, str]) -> None:
     """Bench the steps that the settings of the command line name."""
     if unknown := set(settings) - set(NAMES):
         known = ", ".join(f"{name}={value}" for name, value in NAMES.items())
@@ -105,9 +106,10 @@ def main(settings: dict[str, str]) -> None:
     steps = settings.get("steps", "1")
     if not steps.isdecimal() or not int(steps):
         raise UserError(f"steps={steps} must be a whole number of at least 1.")
+    written = to_write(settings["json"], "json") if "json" in settings else None
     torch.set_num_threads(1)
     size = "full" if scale == "paper" else "tiny"
-    folder = Path(settings.get("replica", f"outputs/replica-{size}"))
+    folder = Path(typed_path(settings.get("replica", f"outputs/replica-{size}"), "replica"))
     if not folder.exists():
         note = "2.6 GB, a minute; " if scale == "paper" else ""
         print(f"making {folder} ({note}kept for the next time: delete it when you like)", flush=True)
@@ -120,8 +122,8 @@ def main(settings: dict[str, str]) -> None:
     rows = []
     for stretch in cfg.schedule.stretches(0, cfg.steps):
         rows += bench_steps(cfg, prior, prompts, stretch[: int(steps)])
-    if "json" in settings:
-        Path(settings["json"]).write_text(json.dumps(rows, indent=1) + "\n")
+    if written:
+        written.write_text(json.dumps(rows, indent=1) + "\n")
 
 
 def bench_steps(cfg: RunConfig, prior: Prior, prompts: PromptBank, steps: range) -> list[dict[str, Any]]:

@@ -9,13 +9,12 @@ the guided mean.
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from src.arguments import in_range, parse
+from src.arguments import in_range, parse, to_write
 from src.command_line import prompt_list
 from src.config import RunConfig
 from src.door import CONF, one_sentence, settings
@@ -116,11 +115,10 @@ def compare(cfg: Settings, chosen: Sequence[Method]) -> tuple[str, Float[Tensor,
 def main(arguments: list[str]) -> int:
     """Exit code 0, 2 after one sentence about what the user can put right, 130 after Ctrl-C."""
     cfg = parse(Settings, arguments)
+    table, sheet = to_write(f"{cfg.out}.md"), to_write(f"{cfg.out}.png")
     text, pictures, columns = compare(cfg, methods(cfg.losses))
-    out = Path(cfg.out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(Path(f"{out}.md"), text.encode())
-    grid(pictures, columns, enlarge=1).save(f"{out}.png")
+    write_atomically(table, text.encode())
+    grid(pictures, columns, enlarge=1).save(sheet)
     print(text)
     return 0
 

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from src.arguments import in_range, parse
+from src.arguments import in_range, parse, to_write
 from src.door import one_sentence
 from src.errors import UserError
 from src.evaluation.views import of_run
@@ -74,6 +74,7 @@ def export(cfg: MeshConfig) -> str:
         raise UserError(
             f"meshes need {error.name}, which is not installed: pip install -e '.[mesh]'"
         ) from error
+    to_write(cfg.out)
     textured = cfg.texture > 0 and cfg.format in (".glb", ".obj")
     if textured:
         texture.check_unwrapper()
@@ -118,10 +119,6 @@ def write(mesh: "Trimesh", path: Path) -> None:
         # x to the front and z up become z and y.
         mesh.vertices, normals = mesh.vertices[:, [1, 2, 0]], normals[:, [1, 2, 0]]
     mesh.vertex_normals = normals
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"out={path} cannot be written ({error.strerror}): choose another file") from error
     if ending == ".obj":
         name = path.stem.replace(" ", "_")  # readers of OBJ end a name at a blank
         if textured:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from PIL import Image, ImageSequence
 
-from src.arguments import typed_path
+from src.arguments import to_write, typed_path
+from src.door import one_sentence
 from src.errors import UserError
+from src.export.video import replace_file
 
 
 def color_frames(run: Path) -> tuple[list[Image.Image], int]:
@@ -38,27 +40,32 @@ def mosaic(runs: list[Path], columns: int, out: Path) -> None:
         for i, frame in enumerate(moment):
             sheet.paste(frame, (i % columns * width, i // columns * height))
         sheets.append(sheet)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    sheets[0].save(out, save_all=True, append_images=sheets[1:], duration=duration, loop=0, quality=75)
+    first, *rest = sheets
+    replace_file(
+        out,
+        lambda path: first.save(
+            path, save_all=True, append_images=rest, duration=duration, loop=0, quality=75
+        ),
+    )
 
 
+@one_sentence
 def main(arguments: list[str]) -> int:
     """Read out=, columns= and the runs' folders; returns the exit code."""
-    settings = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
-    try:
-        runs = [Path(typed_path(argument, "run")) for argument in arguments if "=" not in argument]
-        if unknown := set(settings) - {"out", "columns"}:
-            raise UserError(f"{min(unknown)} is no setting of figures: choose out= and columns=")
-        columns = settings.get("columns", "4")
-        if not columns.isdecimal() or int(columns) < 1:
-            raise UserError(f"columns={columns} is out of range: choose 1 or more")
-        if not runs:
-            raise UserError("no run is named: give folders of finished runs, as in outputs/NAME")
-        out = Path(typed_path(settings.get("out", "outputs/turntables.webp"), "out"))
-        mosaic(runs, int(columns), out)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
+    known = [argument for argument in arguments if argument.startswith(("out=", "columns="))]
+    settings = dict(argument.split("=", 1) for argument in known)
+    runs = [Path(typed_path(argument, "run")) for argument in arguments if argument not in known]
+    if unknown := [str(run) for run in runs if "=" in str(run) and not run.is_dir()]:
+        raise UserError(f"{unknown[0]} is neither a run's folder nor a setting: choose out= and columns=")
+    columns = settings.get("columns", "4")
+    if not columns.isdecimal() or int(columns) < 1:
+        raise UserError(f"columns={columns} is out of range: choose 1 or more")
+    if not runs:
+        raise UserError("no run is named: give folders of finished runs, as in outputs/NAME")
+    out = to_write(settings.get("out", "outputs/turntables.webp"))
+    if out.suffix.lower() != ".webp":
+        raise UserError(f"out={out} has no ending that we know: choose .webp")
+    mosaic(runs, int(columns), out)
     print(out)
     return 0
 

@@ -33,10 +33,11 @@ from src.export.turns import (
     views_of,
 )
 from src.run.checkpoint import write_atomically
+from src.run.folder import check_own
 from src.sweeps import runs as sweep
 from src.sweeps.runs import Run, independent
+from src.sweeps.table import check_table, write_table
 from src.sweeps.table import table as table_of
-from src.sweeps.table import write_table
 
 TEMPLATE = Path(__file__).with_name("report.html")
 
@@ -53,8 +54,11 @@ class Report:
 def report(folder: Path, rows: str | None = None, columns: str | None = None) -> list[Path]:
     """Write index.html, sheet.png and the table into a sweep's folder; returns their paths.
 
-    Raises UserError for a folder without runs and for axes in which they do not differ.
+    Raises UserError for a folder without runs, for axes in which they do not differ, and where something of
+    the user's own is called as they are.
     """
+    check_own(folder, "sweep", {"index.html": "--frame: 0; --frames: "}, ["sheet.png"])
+    check_table(folder, "sweep")
     runs = sweep.read_runs(folder)
     grid = arrange(runs, rows, columns)
     frames = min(FRAMES, min((count for run in runs if (count := views_of(run))), default=1))

@@ -23,7 +23,7 @@ from jaxtyping import UInt8
 from numpy.typing import NDArray
 from PIL import Image
 
-from src.arguments import typed_path
+from src.arguments import to_write, typed_path
 from src.config import PATHS, RunConfig, VideoConfig
 from src.door import one_sentence
 from src.errors import UserError
@@ -95,10 +95,7 @@ def export_file(cfg: RunConfig, model: Scene, out: Path) -> list[Path]:
         raise UserError(f"out={out} has no ending that we know: choose {', '.join(ENDINGS)}")
     if ending == ".mp4" and is_transparent(cfg.video):
         raise UserError(f"out={out}: a film has no transparency: choose .webp or .png, or background=white")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"out={out} cannot be written ({error.strerror}): choose another file") from error
+    to_write(out)
     frames = turntable(cfg, model)
     if ending == ".mp4":
         replace_file(out, lambda path: _write_mp4(path, frames, cfg.video.fps))

@@ -21,6 +21,8 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from src.arguments import typed_path
+from src.door import one_sentence
 from src.errors import UserError
 from src.guidance.loading import WEIGHTS
 from src.streams import Streams
@@ -225,8 +227,9 @@ def _write_tokenizer(folder: Path, size: int, old: bool) -> None:
         (folder / "merges.txt").unlink()
 
 
-def main(arguments: list[str]) -> None:
-    """Write the replica that the command line names."""
+@one_sentence
+def main(arguments: list[str]) -> int:
+    """Write the replica that the command line names; returns the exit code."""
     settings = {"scale": "full", "layout": "new"}
     choices = {"scale": tuple(SCALES), "layout": ("new", "old")}
     for argument in arguments:
@@ -240,14 +243,11 @@ def main(arguments: list[str]) -> None:
         settings[name] = value
     if "out" not in settings:
         raise UserError("out is missing: name a folder to write, as in out=outputs/replica-full")
-    folder = Path(settings["out"]).expanduser()
+    folder = Path(typed_path(settings["out"], "out"))
     write(folder, settings["scale"], settings["layout"])
     print(f"{folder} is ready: load it with prior.path={folder}")
+    return 0
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except UserError as error:
-        print(f"src.guidance.replica: {error}", file=sys.stderr)
-        sys.exit(2)
+    sys.exit(main(sys.argv[1:]))

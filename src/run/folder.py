@@ -13,7 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, suppress
 from functools import cache
 from pathlib import Path
@@ -119,14 +119,40 @@ def alone_in(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def begin(cfg: RunConfig, folder: Path) -> None:
-    """Empty the folder of an earlier run's files if fresh, and write config.yaml; foreign files stay."""
-    if cfg.fresh:
-        for path in left_by_a_run(folder):
-            path.unlink(missing_ok=True)
-        for name in INSIDE:
-            with suppress(OSError):  # something of the user's is in it, or it is a link to elsewhere
-                (folder / name).rmdir()
+def check_own(folder: Path, setting: str, marks: Mapping[str, str], beside: Sequence[str] = ()) -> None:
+    """Raise UserError where a file that a command would replace is not one of its own.
+
+    `marks` are names, each with a text that our own file of that name holds; `beside` names what has no text
+    and is ours wherever one of those is.
+    """
+    there = [name for name in marks if os.path.lexists(folder / name)]
+    foreign = [name for name in there if not _holds(folder / name, marks[name])]
+    foreign += [] if there else [name for name in beside if os.path.lexists(folder / name)]
+    if foreign:
+        raise UserError(
+            f"{setting}={folder} holds {', '.join(foreign)}, which this command did not write and will not "
+            "replace: move it away, or name another folder"
+        )
+
+
+def _holds(path: Path, mark: str) -> bool:
+    try:
+        return mark in path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+
+
+def clear(folder: Path) -> None:
+    """Empty the folder of an earlier run's files; foreign files stay."""
+    for path in left_by_a_run(folder):
+        path.unlink(missing_ok=True)
+    for name in INSIDE:
+        with suppress(OSError):  # something of the user's is in it, or it is a link to elsewhere
+            (folder / name).rmdir()
+
+
+def write_settings(cfg: RunConfig, folder: Path) -> None:
+    """Write config.yaml; after open_manifest, whose record of the settings before is then gone."""
     settings = yaml.safe_dump(as_dict(cfg), sort_keys=False, allow_unicode=True)
     write_atomically(folder / "config.yaml", settings.encode())
 

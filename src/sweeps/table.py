@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from src.evaluation.suite.figures import FIGURES, flags_of, value_of
 from src.evaluation.suite.report import MAIN
 from src.run.checkpoint import write_atomically
+from src.run.folder import check_own
 from src.sweeps.runs import Run, Value, compare_draws, differing, digest, remembered
 
 
@@ -56,6 +57,12 @@ def table(runs: Sequence[Run]) -> list[Column]:
         Column("draws", [digest(run.draws) for run in runs], to_read=False),
         Column("run", [run.folder.name for run in runs]),
     ]
+
+
+def check_table(folder: Path, setting: str) -> None:
+    """Raise UserError where files under the table's names are none of ours."""
+    marks = {"sweep.json": '"command": ', "sweep.csv": "draws,run\n", "sweep.md": " run |\n| --- |"}
+    check_own(folder, setting, marks)
 
 
 def write_table(folder: Path, runs: Sequence[Run]) -> Path:

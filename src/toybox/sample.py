@@ -15,7 +15,8 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from src.arguments import in_range, parse
+from src.arguments import in_range, parse, to_write
+from src.door import one_sentence
 from src.errors import UserError
 from src.guidance.load import load_prior
 from src.guidance.prior import PriorConfig
@@ -67,6 +68,8 @@ def grid(images: Float[Tensor, "N 3 H W"], columns: int, enlarge: int = 2) -> Im
 def sample(cfg: Settings) -> Path:
     """Draw cfg.n pictures of each prompt and write the grid; returns its path."""
     prompts = [prompt.strip() for prompt in cfg.prompt.split("|") if prompt.strip()]
+    slug = re.sub(r"[\W_]+", "-", prompts[0].lower()).strip("-")[:60] or "prompt"
+    out = to_write(cfg.out or f"outputs/samples/{slug}.png")
     prior = load_prior(PriorConfig(path=cfg.path), "cpu")
     for prompt in prompts:
         for word, near in unknown_words(prompt, prior.known_words or []).items():
@@ -74,22 +77,17 @@ def sample(cfg: Settings) -> Path:
     every = [prompt for prompt in prompts for _ in range(cfg.n)]
     draw = Streams(cfg.seed, 0)("sample/noise")
     latents = ddim(prior, every, cfg.guidance_scale, cfg.steps, draw)
-    slug = re.sub(r"[\W_]+", "-", prompts[0].lower()).strip("-")[:60] or "prompt"
-    out = Path(cfg.out or f"outputs/samples/{slug}.png")
-    out.parent.mkdir(parents=True, exist_ok=True)
     columns = cfg.n if len(prompts) > 1 else min(cfg.n, 8)
     grid(prior.decode(latents), columns).save(out)
     return out
 
 
-def main() -> None:
-    """Exit code 0, or 2 after one sentence about what the user can put right."""
-    try:
-        print(sample(parse(Settings, sys.argv[1:])))
-    except (UserError, OSError) as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+@one_sentence
+def main(arguments: list[str]) -> int:
+    """Exit code 0, 2 after one sentence about what the user can put right, 130 after Ctrl-C."""
+    print(sample(parse(Settings, arguments)))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

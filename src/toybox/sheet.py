@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from src.arguments import parse
+from src.arguments import parse, to_write
+from src.door import one_sentence
 from src.errors import UserError
 from src.scene.cameras import orbit
 from src.toybox.sample import grid
@@ -49,17 +50,16 @@ def sheet() -> Image.Image:
     return grid(torch.from_numpy(tiles).permute(0, 3, 1, 2), COLUMNS, enlarge=1)
 
 
-def main() -> None:
-    """Exit code 0, or 2 after one sentence about what the user can put right."""
-    try:
-        out = Path(parse(Settings, sys.argv[1:]).out)
-        if out.suffix not in (".webp", ".png"):
-            raise UserError(f"out={out} is no picture: choose a name that ends in .webp or .png")
-        sheet().save(out, quality=90)
-    except (UserError, OSError) as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+@one_sentence
+def main(arguments: list[str]) -> int:
+    """Exit code 0, 2 after one sentence about what the user can put right, 130 after Ctrl-C."""
+    out = Path(parse(Settings, arguments).out)
+    if out.suffix not in (".webp", ".png"):
+        raise UserError(f"out={out} is no picture: choose a name that ends in .webp or .png")
+    to_write(out)
+    sheet().save(out, quality=90)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

@@ -17,6 +17,7 @@ from torch.multiprocessing.spawn import ProcessExitedException, spawn
 from tqdm import tqdm
 
 from src.arguments import parse
+from src.door import one_sentence
 from src.errors import UserError
 from src.toybox.prior.denoising import fit_denoiser
 from src.toybox.prior.fitting import Team
@@ -61,18 +62,16 @@ def in_processes(work: Callable[[int, Settings], None], count: int, cfg: Setting
         sys.exit(error.exit_code)
 
 
-def main() -> None:
-    """Exit code 0, or 2 after one sentence about what the user can put right."""
-    try:
-        cfg = parse(Settings, sys.argv[1:])
-    except UserError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+@one_sentence
+def main(arguments: list[str]) -> int:
+    """Exit code 0, 2 after one sentence about what the user can put right, 130 after Ctrl-C."""
+    cfg = parse(Settings, arguments)
     os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
     os.environ.setdefault("MASTER_PORT", "29517")
     in_processes(render_world, cfg.renderers(), cfg)
     in_processes(fit_networks, cfg.processes, cfg)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

@@ -21,17 +21,15 @@ from typing import Any
 import torch
 import yaml
 
-from src.door import door, one_sentence
+from src.door import one_sentence
 from src.model import load_run
 from src.run.log import Log
 from src.sweeps.runs import read_runs
 from src.sweeps.table import table
-from src.train import train
 from tests.campaign import children
 from tests.campaign.children import emptied, run
 from tests.campaign.faults import SHORT
 from tests.campaign.kills import outcome
-from tests.runs import TINY
 
 WAYS = ("flip", "cut")
 
@@ -98,7 +96,7 @@ def checked(folder: Path) -> tuple[dict[str, Any] | None, str]:
 
     try:
         first = look("before")
-        code = door(train, ["prompt=a red cube", f"out={folder}", *TINY, *children.LONG, *SHORT])
+        code = children.train(folder, *SHORT)()
         if code == 0:
             look("after")
             found["end"] = outcome(folder)

@@ -22,13 +22,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import src.export.video
+import src.evaluate
 import src.run.checkpoint
 import src.train
 from src.door import door
+from src.evaluation import looks
+from src.generators.nerf import NeRF
 from src.run.log import Log
 from tests.campaign import children
 from tests.campaign.children import emptied, half_files, run, start, wait
+from tests.evaluation.judges import write_tiny_clip
 from tests.runs import TINY
 
 INTERVAL = 5
@@ -56,7 +59,7 @@ class Progress:
 
         def watch() -> int:
             self.put(0, 0)
-            log_step, save, export = Log.step, src.run.checkpoint.save, src.train.export
+            log_step, save, export = Log.step, src.run.checkpoint.save, NeRF.export
 
             def logged(log: Log, step: int, *rest: Any) -> None:
                 log_step(log, step, *rest)
@@ -74,7 +77,7 @@ class Progress:
 
             Log.step = logged  # type: ignore[method-assign]
             src.run.checkpoint.save = phased(save, 1)
-            src.train.export = phased(export, 2)
+            NeRF.export = phased(export, 2)  # type: ignore[method-assign]
             return task()
 
         return watch
@@ -138,7 +141,8 @@ def kill_run(number: int, draw: random.Random, out: Path, twin: dict[str, Any], 
         time.sleep(share * (0.004 if wanted == 1 else seconds / 2))
     os.kill(child, signal.SIGKILL)
     after = time.monotonic() - began
-    if wait(child, said).code != -signal.SIGKILL:  # it had ended before
+    if (ended := wait(child, said)).code != -signal.SIGKILL:  # it had ended before
+        assert ended.code == 0, ended.err
         return kill_run(number, draw, out, twin, seconds)
     steps, phase = progress.get()
     wrong = half_files(folder)
@@ -177,12 +181,12 @@ def kill_sweep(number: int, draw: random.Random, out: Path, twin: dict[str, Any]
 
 
 def evaluation(folder: Path) -> Callable[[], int]:
-    """Evaluating a run, as a task."""
+    """Evaluating a run, as a task: by a judge that knows nothing and costs nothing."""
+    judge = folder.parent / "judge"
 
     def task() -> int:
-        from src.evaluate import main
-
-        return main([f"run={folder}"])
+        looks.CACHE = folder.parent / "samples"
+        return src.evaluate.main([f"run={folder}", f"judge={judge}"])
 
     return task
 
@@ -225,6 +229,8 @@ def campaign(n: int, seed: int, out: Path, sweeps: int, evaluations: int, first:
         sweep_seconds = time.monotonic() - began
         sweep_twin = outcomes(folder)
     if evaluations:
+        judge = emptied(out / "judge")
+        assert run(lambda: not write_tiny_clip(judge, 16).is_dir(), out / "said").code == 0
         began = time.monotonic()
         assert run(evaluation(twin_folder), out / "said").code == 0
         evaluation_seconds = time.monotonic() - began

@@ -44,7 +44,9 @@ def test_colour_panels_stand_side_by_side_and_turn_together(tmp_path: Path) -> N
         (["nowhere"], "nowhere/turntable.webp is missing"),
         ([], "no run is named"),
         (["columns=0", "a"], "columns=0 is out of range"),
-        (["size=3", "a"], "size is no setting"),
+        (["out=a.gif", "a"], "out=a.gif has no ending that we know"),
+        (["out=/dev/null/a.webp", "a"], "out=/dev/null/a.webp cannot be written (Not a directory)"),
+        (["size=3", "a"], "size=3 is neither a run's folder nor a setting"),
     ],
 )
 def test_bad_input_is_named(

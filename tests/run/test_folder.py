@@ -21,7 +21,7 @@ from tests.runs import tiny
 def test_config_yaml_is_the_resolved_configuration(tmp_path: Path) -> None:
     """Oracle: what the run uses, read back; a prompt with odd characters included."""
     cfg = tiny(tmp_path, prompt='a "lion", 獅子: [x] ${y}')
-    run_folder.begin(cfg, tmp_path)
+    run_folder.write_settings(cfg, tmp_path)
     assert yaml.safe_load((tmp_path / "config.yaml").read_text(encoding="utf-8")) == as_dict(cfg)
 
 
@@ -49,8 +49,8 @@ def files_in(folder: Path) -> set[str]:
 def test_fresh_clears_what_is_ours_and_nothing_else(tmp_path: Path) -> None:
     """Oracle: the folder's listing, down to files that only look like ours."""
     lay_out(tmp_path, *run_folder.FILES, "sheet.png", ".part.turntable.mp4", *OURS_INSIDE, *MINE)
-    run_folder.begin(tiny(tmp_path, "fresh=true"), tmp_path)
-    assert files_in(tmp_path) == {"config.yaml", *MINE}
+    run_folder.clear(tmp_path)
+    assert files_in(tmp_path) == set(MINE)
     assert all((tmp_path / name).read_text() == name for name in MINE)
 
 
@@ -60,7 +60,7 @@ def test_fresh_follows_no_links(tmp_path: Path) -> None:
     lay_out(elsewhere, "step-00000010.safetensors", "mine.ckpt")
     (tmp_path / "run").mkdir()
     (tmp_path / "run/checkpoints").symlink_to(elsewhere)
-    run_folder.begin(tiny(tmp_path / "run", "fresh=true"), tmp_path / "run")
+    run_folder.clear(tmp_path / "run")
     assert files_in(elsewhere) == {"mine.ckpt"}
     assert (tmp_path / "run/checkpoints").is_symlink()
 
@@ -83,7 +83,7 @@ def test_a_run_is_known_by_whatever_of_it_is_whole(tmp_path: Path, left: str) ->
     for name in ("config.yaml", "manifest.json", "checkpoints/step-00000004.safetensors"):
         lay_out(tmp_path, name)
     if left == "config.yaml":
-        run_folder.begin(cfg, tmp_path)
+        run_folder.write_settings(cfg, tmp_path)
     elif left == "manifest.json":
         run_folder.write_manifest(tmp_path, {"prompt": "a", "versions": {}})
     else:
@@ -184,6 +184,37 @@ def test_a_flipped_bit_in_a_record_is_said(tmp_path: Path, capsys: pytest.Captur
     path.write_text(path.read_text().replace("41", "43"))
     assert run_folder.read_manifest(tmp_path) == {}
     assert "manifest.json is damaged and not used" in capsys.readouterr().err
+
+
+def test_settings_of_a_killed_beginning_raise_no_alarm(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Oracle: an ended run is extended and killed at each write before step 0: nobody changed a file."""
+    cfg = tiny(tmp_path)
+    run_folder.write_settings(cfg, tmp_path)
+    run_folder.write_manifest(tmp_path, {"prompt": "a", "versions": {}, "step": 7})
+    further = tiny(tmp_path, "steps=9")
+    run_folder.open_manifest(further, torch.device("cpu"), 1, tmp_path, {}, 7, {})
+    run_folder.say_what_changed(tmp_path)
+    run_folder.write_settings(further, tmp_path)
+    run_folder.say_what_changed(tmp_path)
+    assert capsys.readouterr().err == ""
+    assert run_folder.holds_run(tmp_path)
+
+
+def test_only_ones_own_files_are_replaced(tmp_path: Path) -> None:
+    """Oracle: what holds the mark is ours, and what lies beside it; else both are named and refused."""
+    marks, beside = {"page.html": "<mark>", "table.md": "# table"}, ["picture.png"]
+    run_folder.check_own(tmp_path / "none", "out", marks, beside)
+    run_folder.check_own(tmp_path, "out", marks, beside)
+    (tmp_path / "picture.png").write_bytes(b"\xff")
+    with pytest.raises(UserError, match=r"sweep=.* holds picture\.png, which this command did not write"):
+        run_folder.check_own(tmp_path, "sweep", marks, beside)
+    (tmp_path / "page.html").write_text("a <mark>")
+    run_folder.check_own(tmp_path, "out", marks, beside)
+    (tmp_path / "table.md").mkdir()
+    with pytest.raises(UserError, match=r"holds table\.md, which"):
+        run_folder.check_own(tmp_path, "out", marks, beside)
 
 
 def test_the_commit_is_that_of_our_own_repository(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from src.arguments import in_range, parse
-from src.errors import UserError
+from src.door import one_sentence
 from src.evaluation.judge import errors as judge_errors
 from src.evaluation.judge.degrade import before_any_background, degrade, jittered
 from src.evaluation.judge.judge import BACKGROUND, ERRORS, load_judge
@@ -162,20 +162,18 @@ def show(cfg: Settings) -> Path:
     return path
 
 
-def main() -> None:
-    """Exit code 0, or 2 after one sentence about what the user can put right."""
-    try:
-        cfg = parse(Settings, sys.argv[1:])
-        torch.set_num_threads(1)
-        render(Path(cfg.folder) / "world", cfg.seed, cfg.shards)
-        render(Path(cfg.folder) / "fresh", cfg.seed + FRESH, cfg.fresh_shards)
-        print(show(cfg))
-        fit(cfg)
-        print(judge_errors.table(measure(cfg)))
-    except (UserError, OSError) as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+@one_sentence
+def main(arguments: list[str]) -> int:
+    """Exit code 0, 2 after one sentence about what the user can put right, 130 after Ctrl-C."""
+    cfg = parse(Settings, arguments)
+    torch.set_num_threads(1)
+    render(Path(cfg.folder) / "world", cfg.seed, cfg.shards)
+    render(Path(cfg.folder) / "fresh", cfg.seed + FRESH, cfg.fresh_shards)
+    print(show(cfg))
+    fit(cfg)
+    print(judge_errors.table(measure(cfg)))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

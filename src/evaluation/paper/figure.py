@@ -11,9 +11,12 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from src.arguments import to_write
 from src.run.checkpoint import write_atomically
+from src.run.folder import check_own
 
 Numbers = list[dict[str, Any]]
+MARK = "<!-- a figure by nfsd3d -->"  # by which a folder of ours is known
 
 
 class Figure(NamedTuple):
@@ -24,14 +27,20 @@ class Figure(NamedTuple):
     caption: str
 
     def write(self, folder: Path) -> None:
-        """Leave figure.png, numbers.json and caption.md in the folder, which is made."""
-        folder.mkdir(parents=True, exist_ok=True)
-        self.picture.save(folder / "figure.png", optimize=True)
-        write_atomically(folder / "numbers.json", (json.dumps(self.numbers, indent=1) + "\n").encode())
+        """Leave figure.png, numbers.json and caption.md in a folder that `open_folder` made."""
         parts = [part.strip() for part in self.caption.strip().split("\n\n")]
         paragraphs = [part if part.startswith("|") else fill(" ".join(part.split()), 110) for part in parts]
         text = "\n\n".join([*paragraphs, markdown(self.numbers)])
-        write_atomically(folder / "caption.md", text.encode())
+        write_atomically(folder / "caption.md", f"{text}\n{MARK}\n".encode())
+        write_atomically(folder / "numbers.json", (json.dumps(self.numbers, indent=1) + "\n").encode())
+        self.picture.save(folder / "figure.png", optimize=True)
+
+
+def open_folder(folder: Path) -> Path:
+    """Make a figure's folder; raises UserError if it cannot be written or holds others' files."""
+    to_write(folder / "caption.md")
+    check_own(folder, "out", {"caption.md": MARK}, ["figure.png", "numbers.json"])
+    return folder
 
 
 class Mean(NamedTuple):

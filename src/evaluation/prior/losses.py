@@ -9,14 +9,13 @@ the same noise; the degraded ones are left out.  The error is of eps, unweighted
 
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from src.arguments import in_range, parse
+from src.arguments import in_range, parse, to_write
 from src.door import one_sentence
 from src.guidance.load import load_prior
 from src.guidance.prior import Prior, PriorConfig
@@ -83,9 +82,8 @@ def measure(cfg: Settings, prior: Prior) -> str:
 def main(arguments: list[str]) -> int:
     """Exit code 0, 2 after one sentence about what the user can put right, 130 after Ctrl-C."""
     cfg = parse(Settings, arguments)
+    out = to_write(cfg.out)
     text = measure(cfg, load_prior(PriorConfig(path=cfg.path), "cpu"))
-    out = Path(cfg.out)
-    out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(out, text.encode())
     print(text)
     return 0

@@ -8,14 +8,13 @@ Distillation can decide only what noise of its t hides.
 
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from src.arguments import in_range, parse, timesteps
+from src.arguments import in_range, parse, timesteps, to_write
 from src.door import one_sentence
 from src.evaluation.judge.judge import BUNDLED, Judge, load_judge
 from src.evaluation.judge.wording import Saying
@@ -96,9 +95,8 @@ def measure(cfg: Settings, judge: Judge, prior: Prior) -> str:
 def main(arguments: list[str]) -> int:
     """Exit code 0, 2 after one sentence about what the user can put right, 130 after Ctrl-C."""
     cfg = parse(Settings, arguments)
+    out = to_write(cfg.out)
     text = measure(cfg, load_judge(cfg.judge), load_prior(PriorConfig(path=cfg.path), "cpu"))
-    out = Path(cfg.out)
-    out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(out, text.encode())
     print(text)
     return 0

@@ -7,14 +7,13 @@ the prior is asked for NFSD's three parts, and each is compared with the way to 
 
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from src.arguments import in_range, parse, timesteps
+from src.arguments import in_range, parse, timesteps, to_write
 from src.door import one_sentence
 from src.guidance.load import load_prior
 from src.guidance.prior import Prior, PriorConfig
@@ -99,9 +98,8 @@ def measure(cfg: Settings, prior: Prior) -> str:
 def main(arguments: list[str]) -> int:
     """Exit code 0, 2 after one sentence about what the user can put right, 130 after Ctrl-C."""
     cfg = parse(Settings, arguments)
+    out = to_write(cfg.out)
     text = measure(cfg, load_prior(PriorConfig(path=cfg.path), "cpu"))
-    out = Path(cfg.out)
-    out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(out, text.encode())
     print(text)
     return 0

@@ -8,7 +8,6 @@ with true ones.  Writes tables and a sheet of the samples, in the order of the c
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -16,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from src.arguments import in_range, parse
+from src.arguments import in_range, parse, to_write
 from src.door import one_sentence
 from src.evaluation.faces import Faces, of_samples, place_of
 from src.evaluation.judge.judge import BUNDLED, Judge, load_judge
@@ -136,16 +135,15 @@ def face_table(judge: Judge, images: Float[Tensor, "N 3 H W"], said: list[Saying
 
 def score(cfg: Settings) -> str:
     """Draw, ask, write; returns the table."""
+    written, sheet = to_write(f"{cfg.out}.md"), to_write(f"{cfg.out}.png")
     judge, prior = load_judge(cfg.judge), load_prior(PriorConfig(path=cfg.path), "cpu")
     said, faces = wanted(cfg.captions, cfg.seed), fronts(cfg.faces)
     images = draw(prior, said + faces, cfg)
     text = table(ask(judge, images[: len(said)], said), judge)
     if faces:
         text += "\n" + face_table(judge, images[len(said) :], faces)
-    out = Path(cfg.out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(Path(f"{out}.md"), text.encode())
-    grid(images, COLUMNS, enlarge=1).save(f"{out}.png")
+    write_atomically(written, text.encode())
+    grid(images, COLUMNS, enlarge=1).save(sheet)
     return text
 
 

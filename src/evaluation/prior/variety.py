@@ -8,12 +8,11 @@ import math
 import sys
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
-from src.arguments import in_range, parse
+from src.arguments import in_range, parse, to_write
 from src.door import one_sentence
 from src.errors import UserError
 from src.evaluation.judge.judge import BUNDLED, Judge, load_judge
@@ -88,6 +87,7 @@ def row(prompt: str, seen: list[str]) -> str:
 
 def measure(cfg: Settings) -> str:
     """Draw, ask, write; returns the table."""
+    written, picture = to_write(f"{cfg.out}.md"), to_write(f"{cfg.out}.png")
     judge, prior = load_judge(cfg.judge), load_prior(PriorConfig(path=cfg.path), "cpu")
     lines = [
         "| question | answers it | kinds drawn | as many even ones | never drawn |",
@@ -98,10 +98,9 @@ def measure(cfg: Settings) -> str:
         images = samples(prior, prompt, cfg)
         lines.append(row(prompt, kinds_seen(judge, images)))
         sheet.append(images[:COLUMNS])
-    out, text = Path(cfg.out), "\n".join(lines) + "\n"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(Path(f"{out}.md"), text.encode())
-    grid(torch.cat(sheet), min(cfg.n, COLUMNS), enlarge=1).save(f"{out}.png")
+    text = "\n".join(lines) + "\n"
+    write_atomically(written, text.encode())
+    grid(torch.cat(sheet), min(cfg.n, COLUMNS), enlarge=1).save(picture)
     return text
 
 

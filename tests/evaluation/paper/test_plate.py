@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
-from src.evaluation.paper.figure import Figure, Mean, index, label, markdown, mean
+from src.errors import UserError
+from src.evaluation.paper.figure import Figure, Mean, index, label, markdown, mean, open_folder
 from src.evaluation.paper.plate import CELL, Row, heat, plate
 
 
@@ -38,12 +40,24 @@ def test_heat_runs_from_black_to_white() -> None:
 def test_a_figure_leaves_picture_numbers_and_caption(tmp_path: Path) -> None:
     """Oracle: what was put in."""
     numbers = [{"t": 100, "size": Mean(0.5, 0.01)}, {"t": 999, "size": Mean(0.25, 0.02)}]
-    Figure(Image.new("RGB", (4, 3)), numbers, "**Figure.**\n  It   shows\nthis.").write(tmp_path / "fig")
+    Figure(Image.new("RGB", (4, 3)), numbers, "**Figure.**\n  It   shows\nthis.").write(
+        open_folder(tmp_path / "fig")
+    )
     with Image.open(tmp_path / "fig/figure.png") as picture:
         assert picture.size == (4, 3)
     assert json.loads((tmp_path / "fig/numbers.json").read_text())[1] == {"t": 999, "size": [0.25, 0.02]}
     said = (tmp_path / "fig/caption.md").read_text()
     assert said.startswith("**Figure.** It shows this.\n\n| t | size |\n|---|---|\n| 100 | 0.5 ± 0.01 |\n")
+    assert open_folder(tmp_path / "fig") == tmp_path / "fig"  # a figure replaces a figure
+
+
+@pytest.mark.parametrize("name", ["caption.md", "figure.png"])
+def test_what_somebody_else_wrote_is_no_figure(tmp_path: Path, name: str) -> None:
+    """Oracle: the file in the way is named, and still there."""
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(UserError, match=rf"out=.* holds {name}, which this command did not write"):
+        open_folder(tmp_path)
+    assert (tmp_path / name).read_text() == "mine"
 
 
 def test_means_have_their_interval() -> None:
