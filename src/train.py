@@ -27,7 +27,8 @@ from src.guidance.guide import Guide
 from src.guidance.load import announce, load_prior, provenance_of
 from src.guidance.losses import NFSD, component_norms
 from src.guidance.prior import Prior
-from src.guidance.prompts import NEGATIVE_PROMPT, unknown_words
+from src.guidance.prompts import NEGATIVE_PROMPT
+from src.guidance.words import sentences, unknown_words
 from src.model import CHECKPOINTS
 from src.run import accelerators, checkpoint, machine
 from src.run import folder as run_folder
@@ -217,9 +218,9 @@ def report_on_prompt(cfg: RunConfig, guide: Guide) -> None:
     branches = cfg.loss.needs(torch.arange(1000))
     if cfg.prompts.negative != NEGATIVE_PROMPT and "negative" not in branches:
         print(f"prompts.negative changes nothing: loss={cfg.loss_name} never reads it", flush=True)
-    unknown = unknown_words(cfg.prompt, prior.known_words) if prior.known_words is not None else {}
-    for word, near in unknown.items():
-        print(f"the prior does not know {word!r}; the nearest words it knows: {', '.join(near)}", flush=True)
+    if prior.known_words is not None:
+        for sentence in sentences(unknown_words(cfg.prompt, prior.known_words)):
+            print(sentence, flush=True)
 
 
 def found_by(cfg: RunConfig, done: Step) -> dict[str, float]:

@@ -4,8 +4,6 @@ Azimuth and elevation are a camera's angles in radians.  Azimuth 0 is the front 
 seen from above, so a camera at 90 degrees looks at the left side of an object that faces the front.
 """
 
-import difflib
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -187,21 +185,3 @@ def _fit(prior: Prior, text: str, suffixes: Iterable[str]) -> tuple[str, str]:
     word_end = text.rfind(" ", 0, short + 1)
     kept = text[:word_end] if word_end > 0 else text[:short]
     return kept, text[len(kept) :].strip()
-
-
-def unknown_words(prompt: str, known: Iterable[str]) -> dict[str, list[str]]:
-    """Map each word of the prompt that the prior was never taught to the nearest known words, nearest first.
-
-    Nearest is by spelling.  A hyphenated word is known if all its parts are.
-    """
-    vocabulary = sorted({word for entry in known for word in _words(entry)})
-    unknown = {}
-    for word in _words(prompt):
-        if word not in vocabulary and not all(part in vocabulary for part in word.split("-")):
-            alike = difflib.get_close_matches(word, vocabulary, n=3, cutoff=0.6)
-            unknown[word] = alike or difflib.get_close_matches(word, vocabulary, n=1, cutoff=0.0)
-    return unknown
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"\w+(?:[-'’]\w+)*", text.casefold())

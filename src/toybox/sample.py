@@ -20,8 +20,8 @@ from src.door import one_sentence
 from src.errors import UserError
 from src.guidance.load import load_prior
 from src.guidance.prior import PriorConfig
-from src.guidance.prompts import unknown_words
 from src.guidance.sampling import ddim
+from src.guidance.words import sentences, unknown_words
 from src.streams import Streams
 
 
@@ -72,8 +72,8 @@ def sample(cfg: Settings) -> Path:
     out = to_write(cfg.out or f"outputs/samples/{slug}.png")
     prior = load_prior(PriorConfig(path=cfg.path), "cpu")
     for prompt in prompts:
-        for word, near in unknown_words(prompt, prior.known_words or []).items():
-            print(f'the prior does not know "{word}"; the nearest it knows: {", ".join(near)}')
+        for sentence in sentences(unknown_words(prompt, prior.known_words or [])):
+            print(sentence)
     every = [prompt for prompt in prompts for _ in range(cfg.n)]
     draw = Streams(cfg.seed, 0)("sample/noise")
     latents = ddim(prior, every, cfg.guidance_scale, cfg.steps, draw)

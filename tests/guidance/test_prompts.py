@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from src.errors import UserError
 from src.guidance.gaussian import gaussian_prior
-from src.guidance.prompts import NEGATIVE_PROMPT, PromptBank, PromptConfig, Views, unknown_words, view_words
+from src.guidance.prompts import NEGATIVE_PROMPT, PromptBank, PromptConfig, Views, view_words
 
 FOUR, EIGHT, NONE = (PromptConfig(views=views) for views in (Views.four, Views.eight, Views.none))
 
@@ -270,31 +270,3 @@ def test_impossible_thresholds_are_refused_by_name(name: str, value: float) -> N
     """Oracle: the message names key and value."""
     with pytest.raises(UserError, match=f"prompts.{name}={value}"):
         PromptConfig(**{name: value})
-
-
-# --- unknown words ------------------------------------------------------------------------------------------
-
-KNOWN = ["a", "blue", "red", "mushroom", "mug", "ice-cream", "cone", "lion", "of", "out of focus"]
-
-
-def test_unknown_words_and_their_nearest() -> None:
-    """Oracle: written by hand; capitals, order, phrases and repeated words."""
-    found = unknown_words("A Blue mushrom, of a LIONESS; a mushrom out of focus", KNOWN)
-    assert list(found) == ["mushrom", "lioness"]
-    assert found["mushrom"][0] == "mushroom"
-    assert found["lioness"][0] == "lion"
-
-
-def test_something_is_always_near() -> None:
-    """Oracle: a word that resembles nothing still gets one suggestion."""
-    assert len(unknown_words("zzz", KNOWN)["zzz"]) == 1
-
-
-def test_hyphens() -> None:
-    """Oracle: known as a whole, known by its parts, or unknown."""
-    assert list(unknown_words("ice-cream red-blue red-zebra", KNOWN)) == ["red-zebra"]
-
-
-def test_punctuation_and_other_scripts() -> None:
-    """Oracle: what holds no letter or digit is no word; letters of any script are."""
-    assert list(unknown_words("!!! , 🦁 'red' (blue) 狮子 123", KNOWN)) == ["狮子", "123"]
