@@ -171,7 +171,7 @@ class RunConfig:
     plan_tflops: float = 50.0  # TFLOP a second that the plan's hours assume; nobody has measured it
     loss: DistillationLoss = MISSING
     generator: GeneratorKind = dataclasses.field(default=GeneratorKind.nerf, metadata=LATER)
-    # What loss=dds edits, or generator=mesh begins from: a finished run's folder or, for latents, a picture.
+    # What it begins from, and what loss=dds edits: a finished run's folder or, for latents, a picture.
     source: str | None = dataclasses.field(default=None, metadata=LATER)
     source_prompt: str | None = dataclasses.field(default=None, metadata=LATER)
     critic: CriticConfig = dataclasses.field(default_factory=CriticConfig, metadata=LATER)
@@ -239,17 +239,15 @@ class RunConfig:
             self.out = typed_path(self.out, "out")
 
     def _check_source(self) -> None:
-        edits, begins = self.loss_name == "dds", self.generator is GeneratorKind.mesh
-        if edits and begins:
+        edits, mesh = self.loss_name == "dds", self.generator is GeneratorKind.mesh
+        if edits and mesh:
             raise UserError("loss=dds edits a NeRF or latents, and no mesh: choose another loss")
         if edits and not self.source:
             raise UserError("loss=dds edits what is there: name a finished run, as in source=outputs/NAME")
-        if begins and not self.source:
-            raise UserError("generator=mesh begins from a finished run: name it, as in source=outputs/NAME")
-        if self.source and not (edits or begins):
+        if mesh and not self.source and self.mesh.ball is None:
             raise UserError(
-                f"source={self.source} is what loss=dds edits and generator=mesh begins from: choose one, or "
-                "leave source away"
+                "generator=mesh begins from a finished run: name it, as in source=outputs/NAME, or begin "
+                "with a ball, as in mesh.ball=0.5"
             )
         if self.source_prompt is not None and not (self.source and self.source_prompt.strip()):
             raise UserError(

@@ -17,17 +17,21 @@ from src.guidance.losses import DistillationLoss
 from src.run import checkpoint
 from src.scene.background import Background
 from src.scene.cameras import Cameras
+from src.scene.environment import daylight
 from src.scene.field import Field
 from src.scene.latent_field import ColoredBackground, ColoredField, LatentBackground, LatentField
 from src.scene.levels import HashGridBackend
 from src.scene.mesh import edges
-from src.scene.mesh_rendering import Surface, render_mesh
+from src.scene.mesh_rendering import Shows, Surface, render_mesh
 from src.scene.occupancy import OccupancyGrid
 from src.scene.rendering import RenderBackend, Rendering, render
+from src.scene.shading import Light
+from src.scene.skin import Physical, ShowingNormals, Skin, Textured
 from src.scene.texture_field import TextureField
 from src.streams import Streams
 
 CHECKPOINTS = "checkpoints"  # inside a run's folder
+MATERIAL = 5  # channels of a texture that holds a physical material
 T = TypeVar("T")
 
 
@@ -58,6 +62,14 @@ class MeshModel(NamedTuple):
         """Return the modules by name, as checkpoints know them."""
         return dict(self._asdict())
 
+    def skin(self, shows: Shows, light: Light | None = None) -> Skin:
+        """What its surface looks like to a run that shows this of it."""
+        if shows is Shows.normals:
+            return ShowingNormals()
+        if shows is Shows.material:
+            return Physical(self.texture, daylight(self.surface.distance.device))
+        return Textured(self.texture, light)
+
 
 Scene = Model | MeshModel
 
@@ -65,8 +77,9 @@ Scene = Model | MeshModel
 def build_mesh(cfg: RunConfig, device: torch.device) -> MeshModel:
     """Make a mesh's modules: a ball, and numbers that the seed alone decides."""
     init = Streams(cfg.seed, 0)
-    surface = Surface(cfg.mesh.cells, cfg.field.radius)
-    texture, background = TextureField(cfg.field, 3, init), Background(cfg.background, init)
+    surface = Surface(cfg.mesh.cells, cfg.field.radius, cfg.mesh.ball)
+    channels = MATERIAL if cfg.mesh.shows is Shows.material else 3
+    texture, background = TextureField(cfg.field, channels, init), Background(cfg.background, init)
     return MeshModel(surface.to(device), texture.to(device), background.to(device))
 
 
@@ -143,16 +156,24 @@ def look(cfg: RunConfig, model: Scene, camera: Cameras) -> Rendering:
     """Render for the eye: no jitter, the map as background, no light, no graph."""
     camera = there(camera, next(model.background.parameters()).device)
     if isinstance(model, MeshModel):
-        mesh = model.surface.mesh()
-        return render_mesh(mesh, edges(mesh), model.texture, model.background, camera, None)
+        mesh, skin = model.surface.mesh(), model.skin(cfg.mesh.shows)
+        return render_mesh(mesh, edges(mesh), skin, model.background, camera, None, cfg.field.radius)
     return render(*in_color(model), camera, cfg.render, None)
 
 
 def load_scene(folder: Path, device: torch.device, step: int | None = None) -> tuple[RunConfig, Scene, int]:
     """Read settings, scene or mesh, and step from a run's newest checkpoint, or from that of a step.
 
-    Raises UserError if there is none.
+    A scene of latents is seen through its colour map.  Raises UserError if there is none.
     """
+    cfg, model, reached = load_as_trained(folder, device, step)
+    return cfg, model if isinstance(model, MeshModel) else in_color(model), reached
+
+
+def load_as_trained(
+    folder: Path, device: torch.device, step: int | None = None
+) -> tuple[RunConfig, Scene, int]:
+    """As `load_scene`, but latents stay latents."""
     checkpoints = folder / CHECKPOINTS
     loaded = checkpoint.load_latest(checkpoints) if step is None else checkpoint.load(checkpoints, step)
     if loaded is None:
@@ -162,13 +183,13 @@ def load_scene(folder: Path, device: torch.device, step: int | None = None) -> t
         raise UserError(f"run={folder} holds {cfg.generator} and no scene: its pictures lie in it already")
     # What accelerated the run may be missing where it is looked at, and looking goes without.
     cfg.render.backend, cfg.field.hash_grid.backend = RenderBackend.torch, HashGridBackend.torch
+    model: Scene
     if cfg.generator is GeneratorKind.mesh:
-        mesh = build_mesh(cfg, device)
-        checkpoint.restore(mesh.modules(), {}, loaded.tensors)
-        return cfg, mesh, loaded.facts["step"]
-    model = build(cfg, device, len(loaded.tensors["module/field/color_out"]))
+        model = build_mesh(cfg, device)
+    else:
+        model = build(cfg, device, len(loaded.tensors["module/field/color_out"]))
     checkpoint.restore(model.modules(), {}, loaded.tensors)
-    return cfg, in_color(model), loaded.facts["step"]
+    return cfg, model, loaded.facts["step"]
 
 
 def load_run(folder: Path, device: torch.device, step: int | None = None) -> tuple[RunConfig, Model, int]:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from src.assemble import assemble, make_guide
-from src.config import GeneratorKind, RunConfig, as_dict, identity
+from src.config import RunConfig, as_dict, identity
 from src.cost.plan import describe_plan, plan
 from src.cost.preflight import describe, preflight
 from src.cost.threads import choose_threads
@@ -96,8 +96,8 @@ def distil(cfg: RunConfig, folder: Path, ranks: Ranks) -> float:
     prior = load_named_prior(cfg, device)
     run_folder.check_same_prior(cfg, prior.provenance(), weights)
     threads = named or choose_threads(cfg, prior)
-    begun = saved and cfg.generator is GeneratorKind.mesh  # what it began from is in its checkpoint
-    source = load_source(cfg, prior, device) if cfg.source and not begun else None
+    wanted = cfg.source and not (saved and cfg.loss_name != "dds")  # what it began as is in its checkpoint
+    source = load_source(cfg, prior, device) if wanted else None
     guide = make_guide(cfg, prior, source)
     prior.release_text_encoder()
     report_on_prompt(cfg, guide)

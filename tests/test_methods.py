@@ -148,7 +148,7 @@ def test_a_picture_is_edited_as_latents(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (["loss=dds"], "loss=dds edits what is there: name a finished run"),
-        (["source=x"], "source=x is what loss=dds edits and generator=mesh begins from: choose one"),
+        (["source=nosuch"], "source=nosuch does not exist: name the folder of a finished run"),
         (["source_prompt=a cat"], "says what source shows: give both or neither"),
         (["loss=dds", "source=nosuch"], "source=nosuch does not exist: name the folder of a finished run"),
         (["loss=dds", "source=EMPTY"], "is no run: name the folder of a finished run"),

@@ -26,7 +26,7 @@ from src.errors import UserError
 from src.guidance.prior import Prior
 from src.guidance.prompts import view_words
 from src.guidance.sampling import ddim
-from src.model import Model, look
+from src.model import Scene, look
 from src.run.checkpoint import write_atomically
 from src.scene.cameras import Cameras, sample_cameras
 from src.streams import Streams
@@ -147,7 +147,7 @@ def training_cameras(cfg: RunConfig, size: int) -> Cameras:
     return sample_cameras(cfg.camera, PICTURES, size, Streams(0, 0)("looks/cameras"))
 
 
-def pictures_of(cfg: RunConfig, model: Model, samples: Float[Tensor, "N 3 S S"]) -> Float[Tensor, "N 3 S S"]:
+def pictures_of(cfg: RunConfig, model: Scene, samples: Float[Tensor, "N 3 S S"]) -> Float[Tensor, "N 3 S S"]:
     """A run's object from `training_cameras`, each time before the background of that camera's sample."""
     size = samples.shape[-1]
     camera, behind = training_cameras(cfg, size), backgrounds(samples)

@@ -28,7 +28,7 @@ from src.evaluation.verdict import error_beside, of_views
 from src.evaluation.views import Views, of_run
 from src.guidance.load import load_prior
 from src.guidance.prior import Prior
-from src.model import Model, load_run
+from src.model import Scene, load_scene
 from src.run.checkpoint import write_atomically
 from src.run.folder import read_manifest, say_what_changed
 from src.run.seal import file_sha256, sealed, unsealed
@@ -73,7 +73,7 @@ def evaluate(folder: Path, judge_name: str) -> dict[str, Any]:
     What cannot be measured is left out, with the reason.  Raises UserError if the folder holds no run or the
     judge cannot be had.
     """
-    cfg, model, step = load_run(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    cfg, model, step = load_scene(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     say_what_changed(folder)
     judge = judge_named(judge_name)
     views, subject = of_run(cfg, model), named(cfg.prompt)
@@ -154,11 +154,11 @@ def _metrics(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _looks(folder: Path, cfg: RunConfig, model: Model) -> dict[str, Any]:
+def _looks(folder: Path, cfg: RunConfig, model: Scene) -> dict[str, Any]:
     trained_on = read_manifest(folder).get("prior")
 
     def load() -> Prior:
-        return load_prior(cfg.prior, model.occupancy.bits.device)
+        return load_prior(cfg.prior, next(model.background.parameters()).device)
 
     if trained_on is None:  # a run from before manifests said so
         trained_on = load().provenance()

@@ -24,7 +24,7 @@ from src.config import BACKGROUNDS, PANELS, RunConfig
 from src.door import one_sentence
 from src.errors import UserError
 from src.export.panels import Frame, panels
-from src.model import CHECKPOINTS, Model, load_run
+from src.model import CHECKPOINTS, Scene, load_scene
 from src.run import checkpoint
 from src.scene.cameras import Cameras, orbit
 
@@ -71,7 +71,7 @@ class Viewer:
     def __init__(self, cfg: ViewConfig) -> None:
         self.folder, self.heights = Path(cfg.run), cfg.heights
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.loaded: tuple[RunConfig, Model, int] = load_run(self.folder, self.device)
+        self.loaded: tuple[RunConfig, Scene, int] = load_scene(self.folder, self.device)
         self._desk = threading.Lock()  # a model draws one picture at a time
         self._eyes: dict[int, Eye] = {}
         self.server = _serve(cfg.port)
@@ -114,7 +114,7 @@ class Viewer:
         wanted = max((step for step in steps if step <= self.step.value), default=None)
         with self._desk:
             if wanted is not None and wanted != self.loaded[2]:
-                self.loaded = load_run(self.folder, self.device, wanted)
+                self.loaded = load_scene(self.folder, self.device, wanted)
             cfg, model, _ = self.loaded
             return panels(cfg, model, camera, [self.show.value], [self.background.value])[0]
 

@@ -8,7 +8,7 @@ from torch.nn import functional
 from src.config import RunConfig
 from src.errors import UserError
 from src.evaluation.views import of_run
-from src.model import MeshModel, Model, build_mesh
+from src.model import MeshModel, Scene, build_mesh, in_color
 from src.scene.background import Background
 from src.scene.mesh import Mesh, scaled_normals
 from src.scene.signed_distance import signed_distance
@@ -20,12 +20,16 @@ RESOLUTION = 80  # of the volume that is searched for the surface, along an edge
 POINTS, BATCH, STEPS, RATE = 2**14, 2**12, 150, 0.02  # of the surface, and to learn their colours
 
 
-def handed_over(cfg: RunConfig, before: RunConfig, model: Model, device: torch.device) -> MeshModel:
+def handed_over(cfg: RunConfig, before: RunConfig, scene: Scene, device: torch.device) -> MeshModel:
     """The mesh, texture and background that a run's scene becomes; raises UserError if it shows no surface.
 
-    The level is the one whose outlines agree best with the run's pictures (src/export/isosurface.py), the
-    distances those of src/scene/signed_distance.py, and nothing is taken from colours that no ray sees.
+    A mesh stays what it is.  Of a radiance field the level is the one whose outlines agree best with the
+    run's pictures (src/export/isosurface.py), the distances are those of src/scene/signed_distance.py, and
+    nothing is taken from colours that no ray sees.
     """
+    if isinstance(scene, MeshModel):
+        return taken_over(cfg, before, scene, device)
+    model = in_color(scene)
     try:
         from src.export import isosurface, texture
     except ImportError as error:
@@ -52,6 +56,24 @@ def handed_over(cfg: RunConfig, before: RunConfig, model: Model, device: torch.d
     seen = texture.seen_from_outside(model, isosurface.WALL * model.field.radius)
     colors = torch.from_numpy(seen(points.cpu().numpy(), normals.cpu().numpy())).to(device)
     learn(made.texture, points, colors)
+    return made
+
+
+@torch.no_grad()
+def taken_over(cfg: RunConfig, before: RunConfig, scene: MeshModel, device: torch.device) -> MeshModel:
+    """A mesh's surface as it is, and its texture and background where these have the same make."""
+    for name, now, then in (
+        ("mesh.cells", cfg.mesh.cells, before.mesh.cells),
+        ("field.radius", cfg.field.radius, before.field.radius),
+    ):
+        if now != then:
+            raise UserError(f"source={cfg.source} is a mesh with {name}={then}, not {now}: choose {name}={then}")
+    made = build_mesh(cfg, device)
+    made.surface.load_state_dict(scene.surface.state_dict())
+    for mine, theirs in ((made.texture, scene.texture), (made.background, scene.background)):
+        parts, found = mine.state_dict(), theirs.state_dict()
+        if {name: part.shape for name, part in parts.items()} == {n: part.shape for n, part in found.items()}:
+            mine.load_state_dict(found)
     return made
 
 

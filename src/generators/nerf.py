@@ -1,9 +1,17 @@
-"""A radiance field before a learnt background: the paper's own generator (NFSD, section 6)."""
+"""A radiance field before a learnt background: the paper's own generator (NFSD, section 6), and Latent-NeRF's.
+
+A field of latents (Metzer et al. 2022, "Latent-NeRF") renders what the prior sees, so no encoder is asked,
+which is half of a step's price; for the eye latents become colours by a small matrix.  From
+cfg.rgb_start_step on the same scene is seen in these colours and encoded, as any other: the paper's RGB stage.
+"""
 
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
 
 from src.config import RunConfig
 from src.export.panels import Frame
@@ -11,16 +19,19 @@ from src.export.video import export, preview
 from src.generator import Part, Seen
 from src.guidance.prior import Prior
 from src.guidance.schedule import Stage
-from src.model import Model, parameter_groups
+from src.model import Model, in_color, parameter_groups
 from src.scene.cameras import Cameras, sample_cameras
+from src.scene.latent_field import LatentField, fit_colors
 from src.scene.regularizers import regularize
 from src.scene.rendering import render
 from src.scene.shading import Shader, draw_light
 from src.streams import Streams
 
+PATCHES, PATCH_CELLS = 32, 4  # a colour map is fitted to so many pictures of smooth patches, so many a side
+
 
 class NeRF:
-    """Cameras drawn at every step, rays rendered, the image encoded by the prior."""
+    """Cameras drawn at every step, rays rendered, the image encoded by the prior unless it is latents."""
 
     def __init__(self, cfg: RunConfig, model: Model, prior: Prior) -> None:
         self.cfg, self.model, self._prior = cfg, model, prior
@@ -28,7 +39,8 @@ class NeRF:
     def __call__(
         self, stage: Stage, step: int, draw: Streams, part: Part, camera: Cameras | None = None
     ) -> Seen:
-        cfg, (field, background, occupancy) = self.cfg, self.model
+        cfg = self.cfg
+        field, background, occupancy = in_color(self.model) if step >= cfg.rgb_start_step else self.model
         with part("render"):
             occupancy.update(field, draw.shared("occupancy"), step)
             if camera is None:
@@ -39,7 +51,10 @@ class NeRF:
                 shader = Shader(field.density, light, cfg.shading.normal_step)
             view = render(field, background, occupancy, camera, cfg.render, draw, shader)
         with part("encode"):
-            latents = self._prior.encode(view.image, draw("vae"))
+            if isinstance(field, LatentField):  # more rays than latents are averaged
+                latents = functional.adaptive_avg_pool2d(view.image, self._prior.latent_shape[1:])
+            else:
+                latents = self._prior.encode(view.image, draw("vae"))
         penalty = regularize(cfg.regularizer, view, step, latents[0].numel())
         # Maps that no gradient flows to (depth, most of the time) let go of their graph: while they held it,
         # backward would keep their part of every chunk that it computes again, 24 bytes a sample.
@@ -56,3 +71,14 @@ class NeRF:
 
     def export(self, folder: Path) -> list[Path]:
         return export(self.cfg, self.model, folder)
+
+
+@torch.no_grad()
+def color_map(prior: Prior, draw: Streams) -> Float[Tensor, "C 3"]:
+    """The matrix that shows this prior's latents best, fitted to its encodings of smooth random patches."""
+    patches = draw("init/colors").uniform(1, PATCHES, 3, PATCH_CELLS, PATCH_CELLS)[0].to(prior.device)
+    size = (prior.image_size, prior.image_size)
+    pictures = functional.interpolate(patches, size, mode="bilinear", align_corners=False)
+    latents = prior.encode(pictures, draw("init/colors-vae"))
+    small = functional.adaptive_avg_pool2d(pictures, prior.latent_shape[1:])
+    return fit_colors(*(each.movedim(1, -1).reshape(-1, each.shape[1]) for each in (latents, small)))

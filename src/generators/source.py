@@ -1,4 +1,8 @@
-"""What an edit begins from (loss=dds): a finished run, or a picture; frozen, and seen as it was."""
+"""What a run begins from (source=RUN): a finished run, or a picture.
+
+A scene or latents of the same make go on as they are, and a mesh takes the surface of any scene.  An edit
+(loss=dds) also holds what it makes against the source, which then stays frozen, seen as it was.
+"""
 
 import copy
 from pathlib import Path
@@ -14,15 +18,17 @@ from src.config import GeneratorKind, RunConfig, as_dict
 from src.errors import UserError
 from src.generator import Generator
 from src.generators.latents import Latents
+from src.generators.mesh import MeshGenerator
 from src.generators.nerf import NeRF
 from src.guidance.prior import Prior
-from src.model import CHECKPOINTS, load_run
+from src.model import CHECKPOINTS, MeshModel, load_as_trained
+from src.scene.latent_field import LatentField
 from src.run import checkpoint
 from src.run.folder import leaves, read_manifest
 from src.streams import Streams
 
 REMEDY = "name the folder of a finished run, as in source=outputs/NAME"
-SAME = ("field", "background", "occupancy", "render")  # an edited scene is of the source's own make
+SAME = ("generator", "field", "background", "occupancy", "render")  # a scene that goes on keeps its make
 
 
 class Source(NamedTuple):
@@ -82,9 +88,11 @@ def load_source(cfg: RunConfig, prior: Prior, device: torch.device) -> Source:
             )
         prompt = cfg.source_prompt or loaded.facts["config"]["prompt"]
         return Source(_frozen(Latents(cfg, prior, latents.to(device))), prompt)
-    settings, model, _ = load_run(path, device)
+    settings, scene, _ = load_as_trained(path, device)
+    prompt = cfg.source_prompt or settings.prompt
     if cfg.generator is GeneratorKind.mesh:
-        return Source(NeRF(settings, model, prior), settings.prompt)
+        kind = MeshGenerator if isinstance(scene, MeshModel) else NeRF
+        return Source(kind(settings, scene, prior), prompt)  # type: ignore[arg-type]
     ours, before = (dict(leaves({name: as_dict(each)[name] for name in SAME})) for each in (cfg, settings))
     for name, value in ours.items():
         if value != before[name] and not name.endswith("backend"):
@@ -92,12 +100,20 @@ def load_source(cfg: RunConfig, prior: Prior, device: torch.device) -> Source:
                 f"source={cfg.source} has {name}={before[name]}, and this run {value}: choose its preset and "
                 "its settings"
             )
-    for module in model:
+    assert not isinstance(scene, MeshModel)
+    if isinstance(scene.field, LatentField):
+        channels = len(scene.field.colors.matrix)
+        if channels != prior.latent_shape[0]:
+            raise UserError(
+                f"source={cfg.source} holds a field of {channels} latent channels, and "
+                f"prior={cfg.prior.name} has {prior.latent_shape[0]}: choose the prior that it was trained with"
+            )
+    for module in scene:
         module.requires_grad_(False)
-    return Source(NeRF(cfg, model, prior), cfg.source_prompt or settings.prompt)
+    return Source(NeRF(cfg, scene, prior), prompt)
 
 
-def edited(cfg: RunConfig, source: Source, prior: Prior) -> Generator:
+def begun_as(cfg: RunConfig, source: Source, prior: Prior) -> Generator:
     """A generator that begins as the source is."""
     if isinstance(source.generator, Latents):
         return Latents(cfg, prior, source.generator.latents.detach())

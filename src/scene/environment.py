@@ -10,6 +10,7 @@ and 1 for chalk; its square is GGX's alpha (Walter et al. 2007).
 """
 
 import math
+from functools import cache
 
 import torch
 from jaxtyping import Float
@@ -90,6 +91,12 @@ class Environment(nn.Module):
         """A and B: a surface of the reflectance F0 sends back F0 A + B of the light around it."""
         place = torch.stack([cosine, roughness], 1)[None, :, None] * 2 - 1
         return functional.grid_sample(self.reflected, place, align_corners=True)[0, :, :, 0].T
+
+
+@cache
+def daylight(device: torch.device) -> Environment:
+    """The environment of `sky`, worked out once a process."""
+    return Environment(sky()).to(device)
 
 
 def blurred(light: Float[Tensor, "H W 3"], roughness: float) -> Float[Tensor, "H W 3"]:

@@ -4,7 +4,8 @@ A mesh is a signed distance on a lattice whose vertices may move (Shen et al. 20
 tetrahedra"), and what it looks like is asked for at its points.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 
 import torch
 from jaxtyping import Float
@@ -19,11 +20,18 @@ from src.scene.lattice import Lattice, surface
 from src.scene.mesh import Edges, Mesh, vertex_normals
 from src.scene.rasterize import interpolate, picture, rasterize, to_screen
 from src.scene.rendering import Rendering
-from src.scene.shading import Light, shade
-from src.scene.texture_field import TextureField
+from src.scene.skin import Skin
 from src.streams import Streams
 
 OVERSAMPLE = 2  # pixels of the rasteriser along a pixel's edge: outlines thinner than one are lost
+
+
+class Shows(StrEnum):
+    """What a mesh shows the prior, and thereby what of it learns."""
+
+    texture = "texture"  # its colours: surface and texture
+    normals = "normals"  # its normals as colours, before black: the surface alone
+    material = "material"  # a physical material in daylight: surface and material
 
 
 @dataclass
@@ -31,33 +39,41 @@ class MeshConfig:
     """The lattice and what keeps its surface smooth (closest public config: threestudio's magic3d-refine-sd).
 
     `cells` along the cube's edge; their grid of "128" has as many vertices as 64.  Weights as those of the
-    regularisers (src/scene/regularizers.py).
+    regularisers (src/scene/regularizers.py).  A mesh begins from a run (source=RUN) or as a ball with a
+    radius of `ball` (world units).  In the first `latent_steps` steps normals and mask are themselves what
+    the prior takes for latents (Fantasia3D, Chen et al. 2023, section 3.2).
     """
 
     cells: int = 64
     normal_consistency: float = 10_000.0
     laplacian: float = 0.0
+    shows: Shows = field(default=Shows.texture, metadata={"later": True})
+    ball: float | None = field(default=None, metadata={"later": True})
+    latent_steps: int = field(default=0, metadata={"later": True})
 
     def __post_init__(self) -> None:
         if not 4 <= self.cells <= 256:
             raise UserError(f"mesh.cells={self.cells} is out of range: choose 4 to 256")
-        for name in ("normal_consistency", "laplacian"):
+        for name in ("normal_consistency", "laplacian", "latent_steps"):
             if not getattr(self, name) >= 0:
                 raise UserError(f"mesh.{name}={getattr(self, name)} must be a number not below 0.")
+        if self.ball is not None and not self.ball > 0:
+            raise UserError(f"mesh.ball={self.ball} must be greater than 0: it is the radius to begin with")
 
 
 class Surface(nn.Module):
     """A signed distance and a displacement at every vertex of a lattice, both in cells.
 
     In cells, so that a learning rate means the same on every lattice: of 0.01, a hundredth of one a step.
-    A ball of half the cube's size until it is told otherwise.
+    A ball of the radius `ball` (world units; default: half the cube's half-size) until told otherwise.
     """
 
-    def __init__(self, cells: int, radius: float) -> None:
+    def __init__(self, cells: int, radius: float, ball: float | None = None) -> None:
         super().__init__()
         self.lattice = Lattice(cells, radius)
         places = self.lattice.vertices
-        self.distance = nn.Parameter((places.norm(dim=1) - 0.5 * radius) / self.lattice.cell)
+        ball = 0.5 * radius if ball is None else ball
+        self.distance = nn.Parameter((places.norm(dim=1) - ball) / self.lattice.cell)
         self.shift = nn.Parameter(torch.zeros_like(places))
 
     def mesh(self) -> Mesh:
@@ -70,15 +86,16 @@ class Surface(nn.Module):
 def render_mesh(
     mesh: Mesh,
     edges: Edges,
-    texture: TextureField,
-    background: Background,
+    skin: Skin,
+    background: Background | None,
     camera: Cameras,
     draw: Streams | None,
-    light: Light | None = None,
+    radius: float,
 ) -> Rendering:
-    """Picture of a mesh in front of the background from each camera; `draw` None is evaluation.
+    """Picture of a mesh in front of the background (None: black) from each camera; `draw` None is evaluation.
 
     Everything has been seen with OVERSAMPLE times the resolution, with its outlines' coverage, and averaged.
+    What passes by ends at the back of the sphere of this radius (world units).
     """
     batch, height, width = len(camera.azimuth), camera.height, camera.width
     large = camera._replace(height=OVERSAMPLE * height, width=OVERSAMPLE * width)
@@ -86,21 +103,22 @@ def render_mesh(
     seen = rasterize(places, mesh.faces, large.height, large.width)
     points = interpolate(seen, mesh.faces, mesh.vertices)
     view = seen.pixel // (large.height * large.width)
-    color = texture(points)
-    if light is not None:
-        normal = functional.normalize(interpolate(seen, mesh.faces, vertex_normals(mesh)), dim=1, eps=1e-6)
-        color = shade(color, points, normal, light, view)
-    distance = (points - camera.poses()[view, :, 3]).norm(dim=1, keepdim=True).detach()
+    normal = functional.normalize(interpolate(seen, mesh.faces, vertex_normals(mesh)), dim=1, eps=1e-6)
+    along = points - camera.poses()[view, :, 3]
+    distance = along.norm(dim=1, keepdim=True).detach()
+    color = skin(points, normal, along / distance, view)
     maps = torch.cat([color, torch.ones_like(distance), distance], 1)
     nothing = maps.new_zeros(batch, large.height, large.width, maps.shape[1])
     image = antialias(picture(seen, maps, nothing), seen.depth, places, mesh, edges)
     pooled = functional.avg_pool2d(image.permute(0, 3, 1, 2), OVERSAMPLE)
     foreground, opacity, distances = pooled.split([color.shape[1], 1, 1], 1)
-    behind = _behind(background, camera, draw)
-    far = (camera.distance + texture.cfg.radius).view(-1, 1, 1, 1)
+    shown = foreground
+    if background is not None:
+        shown = foreground + (1 - opacity) * _behind(background, camera, draw)
+    far = (camera.distance + radius).view(-1, 1, 1, 1)
     depth = distances + (1 - opacity) * far
     none = torch.zeros_like(opacity)
-    return Rendering(foreground + (1 - opacity) * behind, opacity, depth, none, foreground, none)
+    return Rendering(shown, opacity, depth, none, foreground, none)
 
 
 def mesh_normals(mesh: Mesh, camera: Cameras) -> Float[Tensor, "B 3 H W"]:

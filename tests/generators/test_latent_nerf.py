@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from src.generators.latent_nerf import color_map
+from src.generators.nerf import color_map
 from src.guidance.load import load_prior
 from src.model import load_run, look
 from src.scene.cameras import orbit

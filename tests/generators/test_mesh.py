@@ -75,15 +75,9 @@ def test_a_mesh_needs_something_to_begin_from(nerf: Path, tmp_path: Path) -> Non
     """Oracle: one sentence each that names the setting."""
     with pytest.raises(UserError, match=r"generator=mesh begins from a finished run.*source="):
         tiny(tmp_path / "a", "generator=mesh")
-    with pytest.raises(UserError, match=r"source=.*is what loss=dds edits and generator=mesh begins from"):
-        tiny(tmp_path / "b", f"source={nerf}")
     with pytest.raises(UserError, match=r"source=.*does not exist"):
         train(mesh_of(tmp_path / "nowhere", tmp_path / "c"))
     empty = tmp_path / "empty"
     train(tiny(empty, *SOLID, "field.density_bias=-60", "steps=1"))
     with pytest.raises(UserError, match="no surface to take"):
         train(mesh_of(empty, tmp_path / "d"))
-    finished = tmp_path / "finished"
-    train(mesh_of(nerf, finished, "steps=1"))
-    with pytest.raises(UserError, match="holds a mesh and no radiance field"):
-        train(mesh_of(finished, tmp_path / "e"))

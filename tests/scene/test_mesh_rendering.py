@@ -12,6 +12,7 @@ from src.scene.hash_grid import HashGridConfig
 from src.scene.mesh import Mesh, edges, normal_consistency
 from src.scene.mesh_rendering import MeshConfig, Surface, mesh_normals, render_mesh
 from src.scene.shading import Light
+from src.scene.skin import Physical, ShowingNormals, Textured
 from src.scene.texture_field import TextureField
 from src.streams import Streams
 from tests.scene.meshes import ball, camera, disc_area
@@ -38,7 +39,7 @@ def test_maps_of_a_ball_are_its_own() -> None:
     times opacity in front of the background along each pixel's ray.
     """
     mesh, where = ball(0.5, 30), camera(20, 10)
-    seen = render_mesh(mesh, edges(mesh), white(), behind(), where, None).detach()
+    seen = render_mesh(mesh, edges(mesh), Textured(white()), behind(), where, None, 1.0).detach()
     assert float(seen.opacity.sum()) == pytest.approx(disc_area(0.5, where)[0], rel=0.01)
     assert float(seen.depth.min()) == pytest.approx(1.0, abs=0.005)
     assert float(seen.depth[seen.opacity == 0].min()) == pytest.approx(2.5)
@@ -68,7 +69,8 @@ def test_a_lit_ball_is_bright_towards_the_light() -> None:
     mesh, where = ball(0.5, 30), camera(0)
     origin = where.poses()[:, :, 3]
     lit = Light(origin, torch.tensor([0.1]).double(), torch.tensor([True]))
-    seen = render_mesh(mesh, edges(mesh), white(), behind(), where, None, lit).foreground[0, 0].detach()
+    skin = Textured(white(), lit)
+    seen = render_mesh(mesh, edges(mesh), skin, behind(), where, None, 1.0).foreground[0, 0].detach()
     assert float(seen[31:33, 31:33].mean()) == pytest.approx(1.0, abs=0.01)
     # 16 pixels aside: the point of the sphere on that ray, its normal and the way to the light.
     slope = 16.5 / 32 * math.tan(math.radians(25))
@@ -79,7 +81,8 @@ def test_a_lit_ball_is_bright_towards_the_light() -> None:
 
 
 def clay(mesh: Mesh, where: Cameras, light: Light) -> torch.Tensor:
-    seen = render_mesh(mesh, edges(mesh), white().float(), behind().float(), where, None, light)
+    skin = Textured(white().float(), light)
+    seen = render_mesh(mesh, edges(mesh), skin, behind().float(), where, None, 1.0)
     return torch.cat([seen.foreground[:, :1], seen.opacity], 1)
 
 
@@ -125,7 +128,8 @@ def test_an_empty_mesh_is_the_background() -> None:
     torch.nn.init.ones_(made.distance)
     where, mesh = camera(0, size=8), made.mesh()
     float_camera = Cameras(*(each.float() for each in where[:4]), 8, 8)  # type: ignore[arg-type, call-arg]
-    seen = render_mesh(mesh, edges(mesh), white().float(), behind().float(), float_camera, None)
+    skin = Textured(white().float())
+    seen = render_mesh(mesh, edges(mesh), skin, behind().float(), float_camera, None, 1.0)
     assert not seen.opacity.any()
     assert functional.mse_loss(seen.image, torch.zeros_like(seen.image)).isfinite()
 
