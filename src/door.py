@@ -31,6 +31,8 @@ from src.talk import steady
 
 P = ParamSpec("P")
 CONF = Path(__file__).parent.parent / "conf"
+# Of a disk: broken, read-only, gone (a share, a stick), or that holds no file so large (FAT, ulimit -f).
+REFUSALS = {errno.EIO, errno.EROFS, errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.ENXIO, errno.EFBIG}
 
 
 def register() -> None:
@@ -158,7 +160,7 @@ def explain(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return f"out: the disk is full ({error}): free some space, then give the same command again"
-    if isinstance(error, OSError) and error.errno in {errno.EIO, errno.EROFS, errno.ESTALE}:
+    if isinstance(error, OSError) and error.errno in REFUSALS:
         return (
             f"out: the disk refuses ({error}); the last checkpoint is kept: look after the disk or choose "
             "another out=FOLDER, then give the same command again"

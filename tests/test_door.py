@@ -261,6 +261,7 @@ def test_jobs_of_other_processes_are_named_too(tmp_path: Path) -> None:
         (UserError("prior.path=x is no folder: choose another"), "prior.path=x is no folder"),
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "the disk is full"),
         (OSError(errno.EIO, os.strerror(errno.EIO)), "the disk refuses"),
+        (OSError(errno.EFBIG, os.strerror(errno.EFBIG)), "the disk refuses"),
         (OSError(errno.EROFS, os.strerror(errno.EROFS)), "the disk refuses"),
         (PermissionError(errno.EACCES, "Permission denied", "/root/x"), "/root/x cannot be used"),
     ],

@@ -56,14 +56,14 @@ def wrong_places(folder: Path) -> Iterator[str]:
 
 
 def cases(seed: int, folder: Path) -> Iterator[list[str]]:
-    """Endless arguments of src.train, each beside the tiny run's."""
+    """Endless arguments of src.train, each beside the tiny run's: settings, and first, places and prompts."""
     draw = random.Random(seed)
     names = list(dict.fromkeys(setting_names(RunConfig)))
-    for place in wrong_places(folder):
-        yield [place]
-    for prompt in NAUGHTY:
-        yield [f"prompt={prompt}"]
+    given = [*wrong_places(folder), *(f"prompt={prompt}" for prompt in NAUGHTY)]
+    draw.shuffle(given)
     while True:
+        if given:
+            yield [given.pop()]
         name = draw.choice(names)
         if draw.random() < 0.2:  # a slip of the keyboard
             at = draw.randrange(len(name))

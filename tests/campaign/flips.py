@@ -13,7 +13,7 @@ import random
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -105,14 +105,17 @@ def checked(folder: Path) -> tuple[dict[str, Any] | None, str]:
     return (found if code == 0 and first == 0 else None if code == 2 else found), said.getvalue()
 
 
-def campaign(places: int, seed: int, out: Path, only: str = "") -> list[dict[str, Any]]:
+def campaign(
+    places: int, seed: int, out: Path, only: str = "", states: Sequence[str] = ("ended", "stopped")
+) -> list[dict[str, Any]]:
     """Damage every file of both runs (of those whose names hold `only`) at so many places in each way."""
     twins = {"ended": out / "twins/ended/run", "stopped": out / "twins/stopped/run"}
     emptied(out)
     assert run(children.train(twins["ended"], *SHORT), out / "said").code == 0
     assert run(stopped_half_way(twins["stopped"]), out / "said").code == 0
     found: list[dict[str, Any]] = []
-    for state, twin in twins.items():
+    for state in states:
+        twin = twins[state]
 
         def fresh(name: str, twin: Path = twin) -> Path:
             folder = out / name / "run"
