@@ -9,6 +9,8 @@ from typing import TypeVar
 from src.errors import UserError
 
 Settings = TypeVar("Settings")
+# A setting that came after the first runs counts only where it differs from its default: it renames none.
+LATER = {"later": True}
 PATHS = ("run", "out", "sweep", "folder", "weights")  # wherever they occur, these settings name files
 
 
