@@ -11,6 +11,8 @@ from typing import TypeVar
 from src.errors import UserError
 
 Settings = TypeVar("Settings")
+# A setting that came after the first runs counts only where it differs from its default: it renames none.
+LATER = {"later": True}
 # Wherever they occur, these settings name files.
 PATHS = ("run", "out", "sweep", "folder", "weights", "path", "start", "judge")
 

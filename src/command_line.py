@@ -1,5 +1,6 @@
 """Between a shell and Hydra: texts quoted, the preset chosen, and Hydra's errors put into one sentence."""
 
+import argparse
 import difflib
 import re
 import sys
@@ -9,7 +10,6 @@ from typing import NoReturn
 
 import torch
 import yaml
-from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import (
     ConfigCompositionException,
@@ -26,10 +26,27 @@ from src.quoting import quoted
 # Commas, brackets, quotes and equals signs in these are the user's own and no grammar of Hydra's.
 TEXTS = (
     *("prompt", "prompts.negative", "out", "prior.path", "prior.small_autoencoder", "video.path"),
-    *("source", "source_prompt"),
+    *("source", "source_prompt", "prior.lora"),
 )
 KINDS = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
 LAUNCHERS = {name: f"hydra-{name}-launcher" for name in ("joblib", "submitit", "ray")}
+# Hydra's, which it reads itself.
+FLAGS = (
+    "--help -h",
+    "--hydra-help",
+    "--version",
+    "--resolve",
+    "--run -r",
+    "--multirun -m",
+    "--shell-completion",
+)
+VALUED = (
+    "--package -p",
+    "--config-path -cp",
+    "--config-name -cn",
+    "--config-dir -cd",
+    "--experimental-rerun",
+)
 SEE_HELP = "--help lists every setting"
 
 
@@ -194,6 +211,8 @@ def _quote_text(override: str, several: bool) -> str:
                 f"prompt={value} is {len(each)} prompts: add --multirun to run them all, or keep one"
             )
         return "prompt=" + ",".join(map(quoted, each))
+    if name == "prior.source" and "[" not in value:  # one id, or several runs' ids
+        return f"{name}={','.join(f'[{each}]' for each in value.split(','))}"
     pair = name == "video.size" and re.fullmatch(r"\d+, *\d+", value)  # one size, not two values
     return f"{name}={quoted(value)}" if name in TEXTS or pair else override
 
@@ -227,7 +246,14 @@ def _one_line(error: Exception) -> str:
 
 def _overrides(arguments: list[str]) -> list[str]:
     """What is left when Hydra's own flags are taken away, wherever they stand."""
-    parser = get_args_parser()
+    parser = argparse.ArgumentParser(add_help=False)
+    for flag in FLAGS:
+        parser.add_argument(*flag.split(), action="store_true")
+    for flag in VALUED:
+        parser.add_argument(*flag.split())
+    parser.add_argument("--cfg", "-c", choices=["job", "hydra", "all"])
+    parser.add_argument("--info", "-i", nargs="?")
+    parser.add_argument("overrides", nargs="*")
 
     def refuse(message: str) -> NoReturn:
         raise UserError(f"{message}: settings are written name=value, and {SEE_HELP}")

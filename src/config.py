@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from omegaconf import MISSING
 
-from src.arguments import typed_path
+from src.arguments import LATER, typed_path
 from src.errors import UserError
 from src.guidance.critic import CriticConfig
 from src.guidance.losses import CSD, DDS, NFSD, SDS, SJC, VSD, DistillationLoss
@@ -45,8 +45,6 @@ LOSSES: dict[str, type[DistillationLoss]] = {
 # Settings that do not change which run this is: how long, where and on what it runs, and what
 # it shows meanwhile.
 NOT_IDENTITY = ("steps", "threads", "device", "out", "fresh", "plan", "plan_tflops", "logging", "video")
-# A setting that came after the first runs counts only where it differs from its default: it renames none.
-LATER = {"later": True}
 PATHS = ("turntable", "sway")  # that a video's camera knows by name
 PANELS = ("rgb", "depth", "normal", "opacity")
 BACKGROUNDS = ("env", "white", "transparent")  # the learnt environment map, a sheet of paper, or nothing
@@ -288,6 +286,19 @@ def _drop_defaults(cfg: Any, settings: dict[str, Any]) -> None:
             del settings[entry.name]
         elif dataclasses.is_dataclass(value):
             _drop_defaults(value, settings[entry.name])
+
+
+def later_defaults(kind: Any = RunConfig) -> dict[str, Any]:
+    """Settings marked LATER at their defaults, which `identity` leaves out."""
+    found: dict[str, Any] = {}
+    for entry in dataclasses.fields(kind):
+        if "later" in entry.metadata:
+            value = _default(entry)
+            is_group = dataclasses.is_dataclass(entry.type)
+            found[entry.name] = _plain(dataclasses.asdict(value) if is_group else value)
+        elif dataclasses.is_dataclass(entry.type) and (inside := later_defaults(entry.type)):
+            found[entry.name] = inside
+    return found
 
 
 def _default(entry: "dataclasses.Field[Any]") -> Any:

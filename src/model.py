@@ -107,15 +107,19 @@ def in_color(model: Model) -> Model:
     return Model(ColoredField(model.field), colored, model.occupancy)
 
 
-def stand_in(cfg: RunConfig, device: torch.device, step: int) -> Model:
-    """Make a scene to price a step with, its occupancy grid up to date.
+def as_priced(cfg: RunConfig, step: int) -> RunConfig:
+    """Settings whose first scene stands for what a step will see.
 
     Until the resolution rises it is that of step 0, a haze.  From then on it is an opaque ball, the initial
     blob a hundred times as dense: what an object is like once formed, whatever its shape.
     """
     density = cfg.field.blob_density * (100 if step >= cfg.schedule.switch_step else 1)
-    field = dataclasses.replace(cfg.field, blob_density=density)
-    model = build(dataclasses.replace(cfg, field=field), device)
+    return dataclasses.replace(cfg, field=dataclasses.replace(cfg.field, blob_density=density))
+
+
+def stand_in(cfg: RunConfig, device: torch.device, step: int) -> Model:
+    """Make a scene to price a step with (`as_priced`), its occupancy grid up to date."""
+    model = build(as_priced(cfg, step), device)
     model.occupancy.update(model.field, Streams(cfg.seed, 0)("occupancy"), 0)
     return model
 

@@ -9,11 +9,13 @@ device knows (nonzero, boolean indices, unique, bincount, repeat_interleave with
 from memory that is not pinned or not non_blocking.  A launch is any operation but views and empty memory.
 """
 
-import traceback
+import sys
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
+from types import FrameType, SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -21,7 +23,6 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 CUDA, CPU = torch.device("cuda:0"), torch.device("cpu")
 aten = torch.ops.aten
@@ -70,8 +71,8 @@ class Tags:
         return _storage(tensor)._cdata in self._pinned
 
     def put(self, tree: Any, kind: str = "_cuda") -> Any:
-        for leaf in tree_leaves(tree):
-            if isinstance(leaf, Tensor) and _own_device.__get__(leaf).type == "cpu":
+        for leaf in _tensors(tree):
+            if _own_device.__get__(leaf).type == "cpu":
                 storage, tagged = _storage(leaf), getattr(self, kind)
                 if storage._cdata not in tagged:
                     tagged.add(storage._cdata)
@@ -118,11 +119,19 @@ class Counts:
 
 
 def _line() -> str:
-    for frame, number in traceback.walk_stack(None):
-        name = frame.f_code.co_filename
-        if "/src/" in name and "site-packages" not in name:
-            return f"src/{name.split('/src/', 1)[1]}:{number}"
+    """Who asked: the innermost line of src on the stack, which is looked at for every operation."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if (name := _name(frame.f_code.co_filename)) is not None:
+            return f"{name}:{frame.f_lineno}"
+        frame = frame.f_back
     return "elsewhere"
+
+
+@cache
+def _name(file: str) -> str | None:
+    ours = "/src/" in file and "site-packages" not in file
+    return f"src/{file.split('/src/', 1)[1]}" if ours else None
 
 
 class _Dispatch(TorchDispatchMode):
@@ -134,7 +143,7 @@ class _Dispatch(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, kinds: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs, tags, packet = dict(kwargs or {}), self.tags, func._overloadpacket
-        leaves = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        leaves = [*_tensors(args), *_tensors(kwargs.values())] if kwargs else _tensors(args)
         on = [tags.on_cuda(leaf) for leaf in leaves]
         made_there = kwargs.get("device") is not None and torch.device(kwargs["device"]).type == "cuda"
         if made_there:
@@ -153,12 +162,9 @@ class _Dispatch(TorchDispatchMode):
         if any(on) or made_there:
             if packet in WAITS and kwargs.get("output_size") is None:
                 self.counts.wait(packet.__name__, WAITS[packet])
-            masks = [i for i in tree_leaves(args[1:2]) if isinstance(i, Tensor) and i.dtype is torch.bool]
-            if func in INDEXING and masks:
+            if func in INDEXING and any(i.dtype is torch.bool for i in _tensors(args[1:2])):
                 self.counts.wait("boolean index")
-            aliases = [result.alias_info for result in func._schema.returns]
-            view = any(alias is not None and not alias.is_write for alias in aliases)
-            if not view and packet not in NO_LAUNCH:
+            if not _is_view(func) and packet not in NO_LAUNCH:
                 self.counts.launch()
             tags.put(made)
         return made
@@ -167,7 +173,7 @@ class _Dispatch(TorchDispatchMode):
         here = [leaf for leaf, there in zip(leaves, on, strict=True) if not there]
         bad = [leaf for leaf in here if leaf.dim() or func in STRICT]
         if func in INDEXING and self.tags.on_cuda(args[0]):
-            values = [leaf for leaf in tree_leaves(args[2:3]) if isinstance(leaf, Tensor) and leaf.dim()]
+            values = [leaf for leaf in _tensors(args[2:3]) if leaf.dim()]
             bad = [leaf for leaf in values if not self.tags.on_cuda(leaf)]
             self.counts.wait("index from the processor")
         if bad:
@@ -176,6 +182,25 @@ class _Dispatch(TorchDispatchMode):
                 for leaf, there in zip(leaves, on, strict=True)
             ]
             raise RuntimeError(f"{func} mixes devices at {_line()}: {shapes}")
+
+
+def _tensors(tree: Any) -> list[Tensor]:
+    """The tensors among an operation's arguments or results, lists of them included."""
+    if isinstance(tree, Tensor):
+        return [tree]
+    found = []
+    for leaf in tree if isinstance(tree, Iterable) and not isinstance(tree, str) else ():
+        if isinstance(leaf, Tensor):
+            found.append(leaf)
+        elif isinstance(leaf, list | tuple):
+            found += _tensors(leaf)
+    return found
+
+
+@cache
+def _is_view(func: Any) -> bool:
+    aliases = [result.alias_info for result in func._schema.returns]
+    return any(alias is not None and not alias.is_write for alias in aliases)
 
 
 def _asynchronous(tags: Tags, source: Tensor, rest: Any, kwargs: dict[str, Any]) -> bool:
@@ -294,6 +319,9 @@ def pretend_cuda() -> Iterator[Counts]:
         "empty_cache": lambda: None,
         "reset_peak_memory_stats": lambda *_device: None,
         "max_memory_allocated": lambda *_device: 0,
+        "get_device_properties": lambda _device: SimpleNamespace(
+            name="a pretended device", total_memory=8e10
+        ),
         "Event": event,
     }
     with ExitStack() as stack:

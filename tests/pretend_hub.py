@@ -90,9 +90,8 @@ def write_settings(folder: Path, **changes: Any) -> Path:
     """Lay out SD 2.1-base's settings, changed as `unet__sample_size=96` says, and 1 kB a weight file."""
     for file, settings in BASE.items():
         part = file.split("/")[0]
-        changed = {name.split("__")[1]: value for name, value in changes.items() if name.startswith(part)}
         (folder / part).mkdir(parents=True, exist_ok=True)
-        (folder / file).write_text(json.dumps({**settings, **changed}))
+        (folder / file).write_text(json.dumps({**settings, **_of(part, changes)}))
     for name in WEIGHTS:
         for variant in ("", ".fp16"):
             (folder / f"{name}{variant}.safetensors").write_bytes(weights(name + variant))
@@ -101,6 +100,10 @@ def write_settings(folder: Path, **changes: Any) -> Path:
     for name in ("vocab.json", "merges.txt"):
         (folder / "tokenizer" / name).write_text(name)
     return folder
+
+
+def _of(part: str, changes: dict[str, Any]) -> dict[str, Any]:
+    return {name.split("__")[1]: value for name, value in changes.items() if name.startswith(f"{part}__")}
 
 
 def weights(name: str) -> bytes:
@@ -220,8 +223,10 @@ def closed_port() -> str:
         return f"http://127.0.0.1:{probe.getsockname()[1]}"
 
 
-def build_base(folder: Path) -> Path:
+def build_base(folder: Path, **changes: Any) -> Path:
     """Build a model that has SD 2.1-base's settings but few and thin layers, in the hub's files of 2022.
+
+    Settings change as in write_settings.
 
     Half-precision names alone, a PNDM scheduler, text_model.* with position_ids, and the attention names of
     the autoencoder before they were those of the UNet.
@@ -233,11 +238,15 @@ def build_base(folder: Path) -> Path:
     from transformers import CLIPTextConfig, CLIPTextModel
 
     few = {"block_out_channels": [8, 8, 16, 16], "layers_per_block": 1, "norm_num_groups": 4}
-    unet = UNET | few | {"attention_head_dim": [1, 1, 2, 2]}
-    vae = VAE | few
-    text = TEXT | {"intermediate_size": 8, "num_hidden_layers": 1, "vocab_size": 4}
+    unet = UNET | few | {"attention_head_dim": [1, 1, 2, 2]} | _of("unet", changes)
+    vae = VAE | few | _of("vae", changes)
+    text = (
+        TEXT
+        | {"intermediate_size": 8, "num_hidden_layers": 1, "vocab_size": 4}
+        | _of("text_encoder", changes)
+    )
     text |= {"bos_token_id": 2, "eos_token_id": 3}
-    write_settings(folder)
+    write_settings(folder, **changes)
     for file in folder.rglob("*.*"):
         if file.suffix in (".safetensors", ".bin"):
             file.unlink()

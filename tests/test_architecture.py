@@ -1,6 +1,9 @@
 """The rules of the house, read from the syntax trees of src."""
 
 import ast
+import re
+import sys
+import tomllib
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -19,6 +22,9 @@ GLOBAL_DRAWS = {
     *("torch.rand", "torch.randn", "torch.randint", "torch.randperm", "torch.normal", "torch.bernoulli"),
     *("torch.multinomial", "torch.rand_like", "torch.randn_like", "torch.randint_like", "torch.manual_seed"),
 }
+# Packages whose import has another name than they have in an index.
+PACKAGES = {"PIL": "pillow", "hydra": "hydra-core", "skimage": "scikit-image", "yaml": "pyyaml"}
+BUILT_BY_HAND = {"tinycudann"}  # no index has it
 UNPICKLERS = {"torch.load", "torch.save", "numpy.load", "np.load"}
 
 
@@ -131,3 +137,29 @@ def test_no_file_imports_itself_by_way_of_others() -> None:
         for name, path in modules.items()
     }
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+def test_what_is_imported_is_declared(trees: dict[str, ast.Module]) -> None:
+    """Oracle: pyproject.toml; a package that only another one brings can go with it any day."""
+    project = tomllib.loads((SRC.parent / "pyproject.toml").read_text())["project"]
+    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    declared = {re.split(r"[<>=;~! ]", line)[0].lower() for lines in lists for line in lines}
+    tops = {each.split(".")[0] for tree in trees.values() for each in imports(tree)}
+    foreign = tops - set(sys.stdlib_module_names) - {"src"} - BUILT_BY_HAND
+    named = {PACKAGES.get(top, top.replace("_", "-")).lower() for top in foreign}
+    assert not named - {each.replace("_", "-") for each in declared}
+
+
+def test_nobody_elses_private_names(trees: dict[str, ast.Module]) -> None:
+    """Oracle: a leading underscore; torch has no public name for the mode that sees every operation."""
+    allowed = {"torch.utils._python_dispatch", "torch.utils._pytree"}
+    found = {}
+    for name, tree in trees.items():
+        private = {
+            ".".join(each.split(".")[:3])
+            for each in imports(tree)
+            if any(part.startswith("_") for part in each.split(".")) and each.split(".")[0] != "src"
+        }
+        private = {each for each in private if each != "__future__"} - allowed
+        found |= {name: private} if private else {}
+    assert not found

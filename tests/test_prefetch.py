@@ -1,6 +1,8 @@
 """Prefetch: the files are there afterwards and load, or one sentence says why not, with exit code 2."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +51,23 @@ def test_the_whole_way(
     again = capsys.readouterr().out.splitlines()
     assert again[0].startswith(f"prior {folder}: epsilon prediction")
     assert again[1:] == said[3:]
+
+
+def test_a_users_own_id_may_be_any_model(
+    hub: PretendHub, base_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Oracle: fetched and said for what it is, where the same model among mirrors is refused."""
+    folder = Path(shutil.copytree(base_folder, tmp_path / "model"))
+    settings = json.loads((folder / "unet/config.json").read_text()) | {"sample_size": 8}
+    (folder / "unet/config.json").write_text(json.dumps(settings))
+    hub.models = {"org/small": folder}
+    assert main(["prior=sd21", "prior.source=org/small"]) == 0
+    assert capsys.readouterr().out.startswith(
+        f"prior org/small at revision {COMMIT}: epsilon prediction, 4x8x8 latents of 64x64 images; not "
+        "Stable Diffusion 2.1-base, because its unet's sample_size is 8, not 64; its own licence applies\n"
+    )
+    assert main(["prior=sd21", "prior.source=[org/small,org/gone]"]) == 2
+    assert "org/small (it is not Stable Diffusion 2.1-base" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

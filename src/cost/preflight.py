@@ -1,8 +1,10 @@
-"""Before step 0: one step at each resolution of the schedule in its worst case, with a scene of its own.
+"""Before step 0: the dearest step at each resolution of the schedule, with a scene of its own.
 
-The worst case is a grid in which everything is occupied and timesteps for which the loss asks the UNet for
-the most rows.  Too little memory shows now and not at step 5,000.  The scene is made for the purpose and
-thrown away, so no number of the run can depend on whether there was a pre-flight.
+Its timesteps are those for which the loss asks the UNet for the most rows, its step the last, when every
+penalty is on; its scene is a haze, and from the rise of the resolution on a formed object, an opaque ball
+(`src.model.as_priced`).  Rays are rendered in chunks of so many samples, so an object that fills more of its
+cube takes more time but hardly more memory.  Too little memory shows now and not at step 5,000.  The scene is
+made for the purpose and thrown away, so no number of the run can depend on whether there was a pre-flight.
 """
 
 import time
@@ -19,18 +21,22 @@ from src.cost.counters import LiveBytes
 from src.errors import UserError
 from src.generators.source import Source
 from src.guidance.guide import Guide
+from src.model import as_priced
 from src.run import checkpoint
-from src.step import most_rows, take_step
+from src.scene.field import Field
+from src.scene.occupancy import OccupancyGrid
+from src.step import Run, most_rows, take_step
 from src.streams import Streams
 
 
 class WorstStep(NamedTuple):
-    """One resolution of the schedule, and what its most expensive step takes."""
+    """One resolution of the schedule, and what its dearest step takes."""
 
     resolution: int
     steps: int  # of the run that are at this resolution and still to come
     seconds: float
     peak_bytes: int  # of all memory on CUDA; on a processor, of the tensors that the step itself makes
+    occupied: float | None  # share of the cube's cells that its scene fills; None where there is no such grid
 
 
 class _Asked(NamedTuple):
@@ -49,7 +55,7 @@ def preflight(
     first_step: int = 0,
     source: Source | None = None,
 ) -> list[WorstStep]:
-    """Take the worst step of each resolution that the run still has before it.
+    """Take the dearest step of each resolution that the run still has before it.
 
     Raises UserError, with settings that were tried and do fit, where the device has too little memory.
     """
@@ -61,13 +67,15 @@ def preflight(
 
 
 def describe(found: list[WorstStep]) -> str:
-    """Say in one line what the pre-flight found; hours are an upper bound for the steps to come."""
-    each = [
-        f"{row.resolution}x{row.resolution}: {row.seconds:.2f} s, {row.peak_bytes / 1e9:.2f} GB"
-        for row in found
-    ]
+    """Say in one line what the pre-flight found; hours are those of the steps to come."""
+    each = []
+    for row in found:
+        scene = "" if row.occupied is None else f" with {row.occupied:.0%} of the cube filled"
+        each.append(
+            f"{row.resolution}x{row.resolution}{scene}: {row.seconds:.2f} s, {row.peak_bytes / 1e9:.2f} GB"
+        )
     hours = sum(row.seconds * row.steps for row in found) / 3600
-    return f"pre-flight, the worst step at {'; at '.join(each)}; so the run takes at most {hours:.2g} h"
+    return f"pre-flight, the dearest step at {'; at '.join(each)}; so the run takes about {hours:.2g} h"
 
 
 def _worst_steps(cfg: RunConfig, asked: _Asked) -> list[WorstStep] | int:
@@ -76,24 +84,23 @@ def _worst_steps(cfg: RunConfig, asked: _Asked) -> list[WorstStep] | int:
     for stretch in cfg.schedule.stretches(asked.first_step, cfg.steps):
         resolution, peak = cfg.schedule.at(stretch[0]).resolution, None
         with suppress(torch.OutOfMemoryError):
-            seconds, peak = _measure(cfg, asked, stretch)
+            seconds, peak, occupied = _measure(cfg, asked, stretch)
         if asked.device.type == "cuda":
             torch.cuda.empty_cache()
         if peak is None:  # said here, where the error and all that its frames held are gone
             return resolution
-        found.append(WorstStep(resolution, len(stretch), seconds, peak))
+        found.append(WorstStep(resolution, len(stretch), seconds, peak, occupied))
     return found
 
 
-def _measure(cfg: RunConfig, asked: _Asked, stretch: range) -> tuple[float, int]:
-    """Seconds and peak bytes of a stretch's worst step."""
+def _measure(cfg: RunConfig, asked: _Asked, stretch: range) -> tuple[float, int, float | None]:
+    """Seconds and peak bytes of a stretch's dearest step, and the occupied share of its scene's cells."""
     device = asked.device
-    # With this threshold every cell counts as occupied, however often the grid is refreshed.
-    full = replace(cfg, occupancy=replace(cfg.occupancy, threshold=0.0))
     (t_min, t_max), last = cfg.schedule.span(stretch), stretch[-1]
     least, worst = torch.tensor(t_min), most_rows(cfg, t_min, t_max)
     with _unchanged(asked), _peak(device) as peak:
-        run = assemble(full, asked.guide, device, asked.source)
+        run = assemble(as_priced(cfg, stretch[0]), asked.guide, device, asked.source)
+        occupied = _refreshed(run)
         seconds = 0.0
         # From t_min, below NFSD's cut, comes a branch of the loss of its own; it also warms the device up.
         for t in (least, worst):
@@ -105,7 +112,17 @@ def _measure(cfg: RunConfig, asked: _Asked, stretch: range) -> tuple[float, int]
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             seconds = time.perf_counter() - began
-    return seconds, peak()
+    return seconds, peak(), occupied
+
+
+def _refreshed(run: Run) -> float | None:
+    """Bring a scene's occupancy grid up to date, if it has one; returns the share that is occupied."""
+    found = run.generator.modules()
+    grid, field = found.get("occupancy"), found.get("field")
+    if not (isinstance(grid, OccupancyGrid) and isinstance(field, Field)):
+        return None
+    grid.update(field, Streams(run.cfg.seed, 0)("occupancy"), 0)
+    return float(grid.bits.double().mean())
 
 
 @contextmanager

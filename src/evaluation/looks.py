@@ -174,6 +174,8 @@ def samples_of(
         "camera": asdict(cfg.camera),
         **SAMPLER,
     }
+    if cfg.prior.lora is not None:
+        key["lora_scale"] = cfg.prior.lora_scale
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     path = cache / f"{name}.safetensors"
     if path.is_file():

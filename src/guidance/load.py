@@ -11,6 +11,7 @@ import torch
 from src.errors import UserError
 from src.guidance.gaussian import gaussian_prior
 from src.guidance.loading import REMEDY, load_parts, missing_files
+from src.guidance.lora import lora_source, merge
 from src.guidance.prior import Precision, Prior, PriorConfig, try_out
 from src.guidance.small_autoencoder import REMEDY as SMALL_REMEDY
 from src.guidance.small_autoencoder import load_small_autoencoder
@@ -32,8 +33,7 @@ def load_prior(cfg: PriorConfig, device: torch.device | str) -> Prior:
     if cfg.name == "gaussian":
         prior = gaussian_prior(size=cfg.latent_size or 16, device=device)
     else:
-        sources = sources_of(cfg)
-        prior = _load(sources["model"], sources.get("small_autoencoder"), cfg, device)
+        prior = _load(sources_of(cfg), cfg, device)
     size = prior.latent_shape[-1]
     if cfg.latent_size not in (None, size):
         raise UserError(
@@ -44,19 +44,23 @@ def load_prior(cfg: PriorConfig, device: torch.device | str) -> Prior:
 
 
 def sources_of(cfg: PriorConfig) -> dict[str, Source]:
-    """Find a prior's files, fetched if need be: "model", and "small_autoencoder" where one is named.
+    """Find a prior's files, fetched if need be: "model", "small_autoencoder" and "lora" where one is named.
 
     Empty for a computed prior; raises UserError where they cannot be had.
     """
     if cfg.name == "gaussian":
         return {}
-    small = {}
-    if cfg.small_autoencoder is not None:  # looked for first: a download takes long
-        small["small_autoencoder"] = local_source(
+    beside = {}  # looked for first: a download takes long
+    if cfg.small_autoencoder is not None:
+        beside["small_autoencoder"] = local_source(
             cfg.small_autoencoder, "prior.small_autoencoder", SMALL_REMEDY
         )
-    model = local_source(cfg.path) if cfg.path is not None else hub_source(cfg.source, cfg.name == "sd21")
-    return {"model": model, **small}
+    if cfg.lora is not None:
+        beside["lora"] = lora_source(cfg.lora)
+    if cfg.path is not None:
+        return {"model": local_source(cfg.path), **beside}
+    # A user's own choice may be any model; mirrors that are tried one after another stand for the base.
+    return {"model": hub_source(cfg.source, cfg.name == "sd21" and len(cfg.source) > 1), **beside}
 
 
 def provenance_of(cfg: PriorConfig) -> dict[str, Any]:
@@ -87,6 +91,11 @@ def announce(cfg: PriorConfig, prior: Prior) -> None:
         f"prior {source.name}{revision}: {predicts} prediction, {latents} latents of {pixels} images{kind}",
         flush=True,
     )
+    if prior.changed is not None:
+        print(
+            f"prior.lora={cfg.lora} x {cfg.lora_scale:g} changes {prior.changed}",
+            flush=True,
+        )
     if source.passed_over:
         print(f"passed over for it: {'; '.join(source.passed_over)}", flush=True)
     if cfg.name == "sd21" and not unlike:
@@ -98,8 +107,8 @@ def _print_licence() -> None:
     print(LICENCE, flush=True)
 
 
-def _load(source: Source, small: Source | None, cfg: PriorConfig, device: torch.device) -> Prior:
-    dtype, sources = _dtype(cfg.precision, device), {"model": source}
+def _load(sources: dict[str, Source], cfg: PriorConfig, device: torch.device) -> Prior:
+    dtype, source, small = _dtype(cfg.precision, device), sources["model"], sources.get("small_autoencoder")
     try:
         parts = load_parts(source.folder, dtype, device)
     except UserError as error:
@@ -108,11 +117,19 @@ def _load(source: Source, small: Source | None, cfg: PriorConfig, device: torch.
         cached = source.folder.parents[1]
         raise UserError(f"{error}, or delete {cached}, so that {source.name} is fetched anew") from error
     if small is not None:
-        sources["small_autoencoder"] = small
         parts = parts._replace(vae=load_small_autoencoder(small.folder, parts.vae.config, dtype, device))
+    changed = None
+    if "lora" in sources:
+        changed = merge(sources["lora"], cfg.lora_scale, parts.unet, parts.text_encoder)
     # What a small autoencoder would keep for backward is small as well.
     checkpoint_encoder = cfg.checkpoint_encoder and small is None
-    prior = Prior(*parts, sources=sources, checkpoint_encoder=checkpoint_encoder, latent_size=cfg.latent_size)
+    prior = Prior(
+        *parts,
+        sources=sources,
+        checkpoint_encoder=checkpoint_encoder,
+        latent_size=cfg.latent_size,
+        changed=changed,
+    )
     try_out(prior)
     return prior
 

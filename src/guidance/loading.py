@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -101,6 +102,22 @@ def _broken(folder: Path, part: str, reason: str) -> UserError:
 def weights_of(variant: str) -> list[str]:
     """Name the weight files of a precision: "" is the full one, ".fp16" half of it."""
     return [f"{part}/{name}{variant}.safetensors" for part, name in WEIGHTS.items()]
+
+
+def weights_among(files: set[str], variant: str) -> list[str] | None:
+    """Name the weights of a precision among a model's files, those in shards with their index; None if any
+    part has none.
+    """
+    found = []
+    for whole in weights_of(variant):
+        stem = whole.removesuffix(".safetensors")
+        index = f"{stem.removesuffix(variant)}.safetensors.index{variant}.json"
+        shards = re.compile(re.escape(stem) + r"-\d{5}-of-\d{5}\.safetensors")
+        names = [whole] if whole in files else [name for name in files if shards.fullmatch(name)]
+        if not names or (whole not in files and index not in files):
+            return None
+        found += names if whole in files else [index, *sorted(names)]
+    return found
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from src.arguments import typed_path
+from src.arguments import LATER, typed_path
 from src.errors import UserError
 from src.guidance.loading import REMEDY, first_line
 from src.guidance.source import Source
@@ -39,7 +39,8 @@ class PriorConfig:
 
     name: str = "toybox"  # "gaussian" is computed, "sd21" fetches nothing else; other names are but labels
     path: str | None = None  # a folder in the diffusers layout; if relative, here or in the source checkout
-    source: list[str] = field(default_factory=list)  # hub ids, tried in this order where there is no path
+    # Hub ids, tried in this order where there is no path: one may be any model; several mirror 2.1-base.
+    source: list[str] = field(default_factory=list)
     precision: Precision = Precision.auto
     small_autoencoder: str | None = (
         None  # a folder with diffusers' AutoencoderTiny, to use instead of the prior's own
@@ -48,12 +49,22 @@ class PriorConfig:
     checkpoint_encoder: bool = (
         False  # backward computes the own encoder's blocks anew: less memory, more time
     )
+    lora: str | None = field(default=None, metadata=LATER)  # a .safetensors file, merged into the weights
+    lora_scale: float = field(default=1.0, metadata=LATER)
 
     def __post_init__(self) -> None:
         if self.path is not None:
             self.path = typed_path(self.path, "prior.path")
         if self.small_autoencoder is not None:
             self.small_autoencoder = typed_path(self.small_autoencoder, "prior.small_autoencoder")
+        if self.lora is not None:
+            self.lora = typed_path(self.lora, "prior.lora")
+            if self.name == "gaussian":
+                raise UserError(
+                    f"prior.lora={self.lora}: prior=gaussian has no network to change: leave it out"
+                )
+        elif self.lora_scale != 1:
+            raise UserError(f"prior.lora_scale={self.lora_scale} scales what prior.lora=FILE adds: name one")
 
 
 class Prior:
@@ -66,7 +77,8 @@ class Prior:
     max_tokens: int  # of one prompt, begin and end included
     known_words: list[str] | None  # what the model was taught, if it comes with such a list
     device: torch.device
-    sources: dict[str, Source]  # of its files: "model", "small_autoencoder"; empty if computed
+    sources: dict[str, Source]  # of its files: "model", "small_autoencoder", "lora"; empty if computed
+    changed: str | None  # what of it a LoRA changed, in words
 
     def __init__(
         self,
@@ -79,6 +91,7 @@ class Prior:
         sources: dict[str, Source] | None = None,
         checkpoint_encoder: bool = False,
         latent_size: int | None = None,
+        changed: str | None = None,
     ) -> None:
         """`latent_size` is asked only where the model itself names no size."""
         for part in (text_encoder, vae, unet):
@@ -100,6 +113,7 @@ class Prior:
         self.alphas_cumprod = scheduler.alphas_cumprod.double().to(self.device)
         self.known_words = known_words
         self.sources = sources or {}
+        self.changed = changed
 
     @property
     def unet(self) -> Any:

@@ -8,8 +8,19 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from safetensors import SafetensorError, safe_open
+
 from src.errors import UserError
-from src.guidance.loading import CONFIGS, REMEDY, WEIGHTS, first_line, missing_files, weight_files, weights_of
+from src.guidance.loading import (
+    CONFIGS,
+    REMEDY,
+    WEIGHTS,
+    first_line,
+    missing_files,
+    weight_files,
+    weights_among,
+    weights_of,
+)
 
 CHECKOUT = Path(__file__).parents[2]
 HUB_TIMEOUT_SECONDS = 20.0  # to say that a model is there at all; the client itself would wait for ever
@@ -33,9 +44,12 @@ class Source(NamedTuple):
     folder: Path
     revision: str | None = None  # the hub's commit; a folder has none
     passed_over: tuple[str, ...] = ()  # the ids that came before it, each with the reason
+    file: Path | None = None  # in the folder, where this one is all that is read
 
     def weights(self) -> list[Path]:
         """Return the weight files that are read; those of a lone autoencoder lie at the folder's top."""
+        if self.file is not None:
+            return [self.file]
         alone = self.folder / f"{WEIGHTS['vae']}.safetensors"
         return [alone] if alone.is_file() else weight_files(self.folder)
 
@@ -45,7 +59,8 @@ class Source(NamedTuple):
         for file in self.weights():
             stat = file.stat()
             digest = _sha256(file, stat.st_mtime_ns, stat.st_size)
-            digests[file.relative_to(self.folder).as_posix()] = digest
+            name = "file" if file == self.file else file.relative_to(self.folder).as_posix()
+            digests[name] = digest  # a file alone is the same under any name
         return {"source": self.name, "revision": self.revision, "sha256": digests}
 
 
@@ -69,7 +84,7 @@ def local_source(path: str, setting: str = "prior.path", remedy: str = REMEDY) -
     if setting == "prior.path" and re.fullmatch(r"[\w][\w.-]*/[\w.-]+", path):
         raise UserError(
             f"{setting}={path} is no folder here: if it is a model's id on the hub, write prior=sd21 "
-            f"prior.name={path.split('/')[1]} 'prior.source=[{path}]' instead; else {remedy}"
+            f"prior.source={path} instead; else {remedy}"
         )
     raise UserError(f"{setting}={path} is no folder: {remedy}")
 
@@ -77,10 +92,21 @@ def local_source(path: str, setting: str = "prior.path", remedy: str = REMEDY) -
 def _unpacked(file: Path, remedy: str) -> str:
     if file.suffix != ".safetensors":  # a .ckpt is a pickle: opening it can run code
         return remedy
+    if _is_lora(file):
+        return f"it is a LoRA and no model: write prior.lora={file} beside the model that it was made for"
     return (
         'write it out once with python -c "from diffusers import StableDiffusionPipeline as P; '
-        f"P.from_single_file('{file}').save_pretrained('FOLDER')\", and name that FOLDER"
+        f"P.from_single_file('{file}').save_pretrained('FOLDER')\", which fetches small settings (without "
+        "a network, add config='FOLDER OF A MODEL OF ITS FAMILY'), and name that FOLDER"
     )
+
+
+def _is_lora(file: Path) -> bool:
+    try:
+        with safe_open(file, framework="pt") as tensors:
+            return any("lora" in name for name in tensors.keys())  # noqa: SIM118 (it is no dict)
+    except (OSError, SafetensorError):
+        return False
 
 
 def hub_source(ids: list[str], base_only: bool) -> Source:
@@ -106,13 +132,17 @@ def hub_source(ids: list[str], base_only: bool) -> Source:
                 passed_over = tuple(f"{other} ({reasons[other]})" for other in tried)
                 return Source(repository, folder, folder.name, passed_over)
     where = f"the cache in {constants.HF_HUB_CACHE} and the hub at {constants.ENDPOINT} have"
-    remedy = REMEDY
+    online = ""
     if constants.HF_HUB_OFFLINE:
         where = f"the hub client is told to stay offline, and the cache in {constants.HF_HUB_CACHE} has"
-        remedy = f"unset HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE, or {REMEDY}"
+        online = "unset HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE, or "
+    named = f" prior.source={ids[0]}" if len(ids) == 1 else ""
+    # HF_HOME can be filled elsewhere, and carried here.
+    fetch = f"{online}where there is a network, python -m src.prefetch prior=sd21{named} fetches it once"
     tried_all = "; ".join(f"{repository} ({reason})" for repository, reason in reasons.items())
     raise UserError(
-        f"prior.path is not set, and {where} no usable copy of prior.source: {tried_all}: {remedy}"
+        f"prior.path is not set, and {where} no usable copy of prior.source: {tried_all}: {fetch}; or "
+        f"{REMEDY}"
     )
 
 
@@ -142,10 +172,10 @@ def _fetched(repository: str, base_only: bool) -> Path:
 
     listed = HfApi().model_info(repository, files_metadata=True, timeout=HUB_TIMEOUT_SECONDS).siblings or []
     sizes = {file.rfilename: file.size or 0 for file in listed}
-    variants = [weights_of(variant) for variant in (".fp16", "")]  # half precision is half the download
-    weights = next((names for names in variants if set(names) <= set(sizes)), None)
+    # Half precision is half the download.
+    weights = next(filter(None, (weights_among(set(sizes), variant) for variant in (".fp16", ""))), None)
     if weights is None or not set(CONFIGS) <= set(sizes):
-        lacking = [name for name in (*CONFIGS, *(weights or variants[-1])) if name not in sizes]
+        lacking = [name for name in (*CONFIGS, *(weights or weights_of(""))) if name not in sizes]
         raise UserError(f"it lacks {', '.join(lacking)}")
 
     folder = Path(snapshot_download(repository, allow_patterns=[*CONFIGS, "tokenizer/*"]))

@@ -6,6 +6,7 @@ have no GPU.
 """
 
 import importlib.util
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -98,11 +99,14 @@ def _problem(accelerator: Accelerator, named: bool, cfg: RunConfig, device: torc
 def _attempt_nerfacc(cfg: RunConfig, device: torch.device) -> None:
     """Load nerfacc's extension without building it, and add two numbers."""
     import nerfacc
-    from torch.utils.cpp_extension import LIB_EXT, _get_build_directory
+    from torch.utils.cpp_extension import LIB_EXT, get_default_build_root
 
     if importlib.util.find_spec("nerfacc.csrc") is None:  # no wheel with the extension inside
         # nerfacc would load what an earlier process built, but compile for minutes where that is out of date.
-        library = Path(_get_build_directory("nerfacc_cuda", verbose=False)) / f"nerfacc_cuda{LIB_EXT}"
+        python = f"py{sys.version_info.major}{sys.version_info.minor}{getattr(sys, 'abiflags', '')}"
+        toolkit = f"cu{(torch.version.cuda or '').replace('.', '')}"
+        usual = Path(get_default_build_root()) / f"{python}_{toolkit}"
+        library = Path(os.environ.get("TORCH_EXTENSIONS_DIR", usual)) / f"nerfacc_cuda/nerfacc_cuda{LIB_EXT}"
         spec = importlib.util.spec_from_file_location("nerfacc_cuda", library)
         if not library.exists() or spec is None or spec.loader is None:
             raise ImportError("its CUDA extension has not been built")

@@ -24,7 +24,7 @@ import yaml
 from filelock import FileLock, Timeout
 from torch import nn
 
-from src.config import RunConfig, as_dict, identity
+from src.config import RunConfig, as_dict, identity, later_defaults
 from src.errors import UserError
 from src.model import CHECKPOINTS
 from src.run import checkpoint
@@ -43,7 +43,7 @@ INSIDE = {
     "previews": re.compile(r"(\.part\.)?step-\d{8,}\.png"),
     "events": re.compile(r"events\.out\.tfevents\..+"),
 }
-PLACES = ("prior.path", "prior.small_autoencoder", "prior.source")
+PLACES = ("prior.path", "prior.small_autoencoder", "prior.source", "prior.lora")
 LOCK = ".lock"
 PACKAGES = (
     *("torch", "diffusers", "transformers", "numpy", "safetensors", "hydra-core", "nfsd3d"),
@@ -176,8 +176,9 @@ def check_same_run(cfg: RunConfig, saved: Mapping[str, Any]) -> bool:
     Where the prior's files lie is no difference: `check_same_prior` compares what is in them.  Returns
     whether they now lie elsewhere.
     """
-    now, moved = dict(leaves(json.loads(json.dumps(identity(cfg))))), False
-    for name, before in leaves(saved):
+    defaults, moved = dict(leaves(later_defaults())), False
+    now = defaults | dict(leaves(json.loads(json.dumps(identity(cfg)))))
+    for name, before in (defaults | dict(leaves(saved))).items():
         after = now.get(name)
         if after != before and name in PLACES:
             moved = True
@@ -198,12 +199,13 @@ def check_same_prior(cfg: RunConfig, prior: Mapping[str, Any], before: Mapping[s
         now, then = (each.get(part, {}).get("sha256") or {} for each in (prior, before))
         for file in sorted({*now, *then}):
             if now.get(file) != then.get(file):
-                setting = "prior.small_autoencoder" if part == "small_autoencoder" else "prior.path"
+                same = {"small_autoencoder": "prior.small_autoencoder=FOLDER", "lora": "prior.lora=FILE"}
                 was, is_now = (f"{each[file][:12]}…" if file in each else "absent" for each in (then, now))
+                what = "LoRA" if part == "lora" else file
                 raise UserError(
-                    f"out={cfg.out} holds a run whose prior's {file} has the sha256 {was}, not {is_now}: "
-                    f"name the same weights with {setting}=FOLDER, choose another out=FOLDER, or fresh=true "
-                    "to start over in this one"
+                    f"out={cfg.out} holds a run whose prior's {what} has the sha256 {was}, not {is_now}: "
+                    f"name the same weights with {same.get(part, 'prior.path=FOLDER')}, choose another "
+                    "out=FOLDER, or fresh=true to start over in this one"
                 )
 
 

@@ -46,9 +46,18 @@ def set_up(cfg: RunConfig, device: torch.device, before: Mapping[str, Any]) -> i
     torch.set_flush_denormal(True)
     if device.index is not None:
         torch.cuda.set_device(device)  # kernels of others' making go to the current device
+    # Scores are differences of predictions, so products keep all of float32; algorithms are chosen by rule,
+    # not by timing, so that the same command computes the same.  open_manifest writes these down.
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False
+    if device.type == "cuda":
+        card = torch.cuda.get_device_properties(device)
+        print(
+            f"{device}: {card.name}, {card.total_memory / 1e9:.0f} GB; float32 without TF32, cuDNN without "
+            "benchmarks",
+            flush=True,
+        )
     return threads
 
 

@@ -39,6 +39,7 @@ class Lattice(nn.Module):
     boundary: Bool[Tensor, " V"]
     step: Int[Tensor, "8"]  # from a cell's lowest vertex to its corner c
     paths: Int[Tensor, "6 4"]
+    edges: Int[Tensor, "19 2"]  # of a cell and its diagonals, by their corners, the lower one first
 
     def __init__(self, cells: int, radius: float) -> None:
         super().__init__()
@@ -52,6 +53,9 @@ class Lattice(nn.Module):
         steps = (corner & 1) + (corner >> 1 & 1) * size + (corner >> 2 & 1) * size**2
         self.register_buffer("step", steps, persistent=False)
         self.register_buffer("paths", _paths(), persistent=False)
+        pairs = torch.combinations(corner)
+        upward = (pairs[:, 0] & pairs[:, 1]) == pairs[:, 0]
+        self.register_buffer("edges", pairs[upward], persistent=False)
 
     @property
     def cell(self) -> float:
@@ -76,9 +80,7 @@ class Lattice(nn.Module):
     def crossings(self, outside: Bool[Tensor, " V"]) -> Int[Tensor, "E 2"]:
         """Both ends, lower vertex first, of the edges that lead from inside to outside or back."""
         low = self.cut_cells(outside)
-        pairs = torch.combinations(torch.arange(8, device=low.device))  # the 19 edges of a cut cell
-        pairs = pairs[(pairs[:, 0] & pairs[:, 1]) == pairs[:, 0]]
-        ends = (low[:, None, None] + self.step[pairs]).view(-1, 2)
+        ends = (low[:, None, None] + self.step[self.edges]).view(-1, 2)
         ends = ends[outside[ends[:, 0]] != outside[ends[:, 1]]]
         key = (ends[:, 0] * len(self.vertices) + ends[:, 1]).unique()
         return torch.stack([key // len(self.vertices), key % len(self.vertices)], 1)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from src.errors import UserError
 from src.guidance.load import load_prior
@@ -141,5 +142,8 @@ def test_a_single_file_and_an_id_get_the_sentence_that_helps(tmp_path: Path) -> 
     file.write_bytes(b"x")
     with pytest.raises(UserError, match=r"no folder but a single file: .*from_single_file\('.*dreamlike"):
         local_source(str(file))
-    with pytest.raises(UserError, match=r"prior.name=sd-turbo 'prior.source=\[stabilityai/sd-turbo\]'"):
+    save_file({"lora_unet_x.lora_up.weight": torch.ones(1)}, file)
+    with pytest.raises(UserError, match=r"it is a LoRA and no model: write prior\.lora=.*dreamlike"):
+        local_source(str(file))
+    with pytest.raises(UserError, match=r"write prior=sd21 prior\.source=stabilityai/sd-turbo instead"):
         local_source("stabilityai/sd-turbo")

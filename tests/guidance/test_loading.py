@@ -13,9 +13,10 @@ from safetensors.torch import load, save_file
 
 from src.errors import UserError
 from src.guidance import loading
-from src.guidance.load import load_prior
+from src.guidance.load import announce, load_prior
 from src.guidance.prior import Precision, PriorConfig
 from tests import oracles
+from tests.pretend_hub import build_base
 
 T, TEXT_WIDTH = torch.tensor([500]), 32
 
@@ -104,14 +105,46 @@ def test_the_hubs_older_text_encoder_layout_loads(copy: Path, tiny_prior: Any) -
     assert same_model(load_from(copy), tiny_prior)
 
 
-def test_stable_diffusions_own_files_load(base_folder: Path) -> None:
-    """Oracle: the hub's files of 2022, read by safetensors alone, under the names that they have today.
+# What sets the relatives apart from 2.1-base, in the keys of their published settings.
+FAMILY: dict[str, dict[str, Any]] = {
+    "1.5": {
+        "unet__attention_head_dim": 2,
+        "unet__cross_attention_dim": 768,
+        "unet__use_linear_projection": False,
+        "text_encoder__hidden_size": 768,
+        "text_encoder__num_attention_heads": 12,
+        "text_encoder__hidden_act": "quick_gelu",
+    },
+    "2.1": {"unet__sample_size": 96, "scheduler__prediction_type": "v_prediction"},
+}
 
-    Their scheduler is PNDM's and says nothing of clip_sample: only its alphas matter, which no sampler clips.
-    """
-    prior = load_prior(PriorConfig(name="sd21", path=str(base_folder), precision=Precision.float32), "cpu")
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_its_relatives_load_from_the_hubs_older_files(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Oracle: the files' own numbers; eps is what the UNet says, or alpha v + sigma z_t; it is said which."""
+    folder = build_base(tmp_path / "model", **FAMILY[name])
+    cfg = PriorConfig(name="sd21", path=str(folder), precision=Precision.float32)
+    prior = load_prior(cfg, "cpu")
+    holds_what_its_files_say(prior, folder)
+    announce(cfg, prior)
+    said = capsys.readouterr().out
+    assert ("velocity prediction, 4x96x96 latents" if name == "2.1" else "cross_attention_dim is 768") in said
+    noised, t = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([20, 999])
+    text = prior.embed(["a", ""])
+    found = prior.predict_noise(noised, t, text)
+    with torch.no_grad():
+        said_by_unet = prior.unet(noised, t, encoder_hidden_states=text).sample
+    squared = oracles.alpha_bar(t).view(-1, 1, 1, 1).float()
+    velocity = squared.sqrt() * said_by_unet + (1 - squared).sqrt() * noised
+    torch.testing.assert_close(found, velocity if name == "2.1" else said_by_unet, rtol=1e-4, atol=1e-5)
+
+
+def holds_what_its_files_say(prior: Any, folder: Path) -> None:
+    """Weights under today's names, read by safetensors alone."""
     for part, model in (("unet", prior._unet), ("vae", prior._vae), ("text_encoder", prior._text_encoder)):
-        (file,) = (base_folder / part).glob("*.safetensors")
+        (file,) = (folder / part).glob("*.safetensors")
         weights = load(file.read_bytes())
         weights.pop("text_model.embeddings.position_ids", None)
         for old, new in (("query", "to_q"), ("key", "to_k"), ("value", "to_v"), ("proj_attn", "to_out.0")):
@@ -120,6 +153,15 @@ def test_stable_diffusions_own_files_load(base_folder: Path) -> None:
         assert {name.removeprefix("text_model.") for name in weights} == set(loaded)
         for name, value in weights.items():
             assert torch.equal(loaded[name.removeprefix("text_model.")], value.float()), name
+
+
+def test_stable_diffusions_own_files_load(base_folder: Path) -> None:
+    """Oracle: the hub's files of 2022, read by safetensors alone, under the names that they have today.
+
+    Their scheduler is PNDM's and says nothing of clip_sample: only its alphas matter, which no sampler clips.
+    """
+    prior = load_prior(PriorConfig(name="sd21", path=str(base_folder), precision=Precision.float32), "cpu")
+    holds_what_its_files_say(prior, base_folder)
     assert prior.latent_shape == (4, 64, 64)
     assert prior.image_size == 512
     assert not prior.predicts_velocity

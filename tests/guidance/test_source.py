@@ -12,6 +12,7 @@ from huggingface_hub import constants, file_download
 
 from src.errors import UserError
 from src.guidance import source
+from src.guidance.loading import weights_among
 from src.guidance.source import Source, differences, hub_source, local_source
 from tests.pretend_hub import COMMIT, PretendHub, closed_port, point_client_at, weights, write_settings
 
@@ -93,6 +94,27 @@ def test_full_precision_is_fetched_where_a_half_is_missing(hub: PretendHub, base
     assert [name for name in hub.fetched() if name.endswith("safetensors")] == FULLS
 
 
+def test_shards_are_fetched_with_their_index(hub: PretendHub, base: Path) -> None:
+    """Oracle: by name: the halves' two shards and index, and not the full precision's."""
+    for variant in ("", ".fp16"):
+        (base / f"unet/diffusion_pytorch_model{variant}.safetensors").unlink()
+        shards = [f"diffusion_pytorch_model{variant}-0000{i}-of-00002.safetensors" for i in (1, 2)]
+        for name in shards:
+            (base / "unet" / name).write_bytes(weights(name))
+        index = {"weight_map": dict(zip("ab", shards, strict=True))}
+        name = f"diffusion_pytorch_model.safetensors.index{variant}.json"
+        (base / "unet" / name).write_text(json.dumps(index))
+    hub.models = {"a/here": base}
+    hub_source(["a/here"], base_only=True)
+    assert [name for name in hub.fetched() if name.startswith("unet/diffusion")] == [
+        "unet/diffusion_pytorch_model.fp16-00001-of-00002.safetensors",
+        "unet/diffusion_pytorch_model.fp16-00002-of-00002.safetensors",
+        "unet/diffusion_pytorch_model.safetensors.index.fp16.json",
+    ]
+    (base / "unet/diffusion_pytorch_model.safetensors.index.fp16.json").unlink()
+    assert weights_among({f.relative_to(base).as_posix() for f in base.rglob("*.*")}, ".fp16") is None
+
+
 def test_the_cache_comes_before_the_hub(hub: PretendHub, base: Path) -> None:
     """Oracle: after a first fetch of the second id not one request, though the first id is there by now."""
     hub.models = {"b/here": base}
@@ -129,7 +151,14 @@ def test_offline_means_not_one_request(hub: PretendHub, base: Path, monkeypatch:
     with pytest.raises(UserError) as caught:
         hub_source(["a/here"], base_only=True)
     assert hub.asked == []
-    for said in ("a/here (not in the cache)", "unset HF_HUB_OFFLINE", "prior=toybox", "prior.path=FOLDER"):
+    fetch = "where there is a network, python -m src.prefetch prior=sd21 prior.source=a/here fetches it once"
+    for said in (
+        "a/here (not in the cache)",
+        "unset HF_HUB_OFFLINE",
+        fetch,
+        "prior=toybox",
+        "prior.path=FOLDER",
+    ):
         assert said in str(caught.value)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     hub_source(["a/here"], base_only=True)

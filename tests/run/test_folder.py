@@ -124,6 +124,13 @@ def test_a_run_with_other_settings_is_not_continued(tmp_path: Path) -> None:
         run_folder.check_same_run(tiny(tmp_path, "field.hash_grid.levels=3"), saved)
     with pytest.raises(UserError, match=r"with loss.name=nfsd, not sds"):
         run_folder.check_same_run(tiny(tmp_path, "loss=sds"), saved)
+    # What came later is in no identity at its default.
+    with pytest.raises(UserError, match=r"with shading.on=False, not True"):
+        run_folder.check_same_run(tiny(tmp_path, "shading.on=true"), saved)
+    lit = json.loads(json.dumps(identity(tiny(tmp_path, "shading.on=true"))))
+    run_folder.check_same_run(tiny(tmp_path, "shading.on=true"), lit)
+    with pytest.raises(UserError, match=r"with shading.on=True, not False"):
+        run_folder.check_same_run(tiny(tmp_path), lit)
 
 
 def test_a_manifest_that_is_broken_is_no_manifest(tmp_path: Path) -> None:
