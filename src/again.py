@@ -39,15 +39,16 @@ def settings_of(place: str, named: Mapping[str, str], conf: Path) -> tuple[list[
         if name in skipped or name.partition(".")[0] in {"loss", "prior"} & set(named):
             continue
         if name in known:
-            values.append(f"{name}={_written(value)}")
+            values.append(f"{name}={written(value)}")
         else:
             gone.append(name)
     return [*chosen, *values], gone
 
 
-def _written(value: Any) -> str:
+def written(value: Any) -> str:
+    """A value as Hydra reads it."""
     if isinstance(value, list):
-        return f"[{','.join(_written(each) for each in value)}]"
+        return f"[{','.join(written(each) for each in value)}]"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return quoted(value) if isinstance(value, str) else repr(value)
