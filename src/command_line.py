@@ -194,6 +194,8 @@ def _quote_text(override: str, several: bool) -> str:
                 f"prompt={value} is {len(each)} prompts: add --multirun to run them all, or keep one"
             )
         return "prompt=" + ",".join(map(quoted, each))
+    if name.startswith("stage."):  # a system's own: Hydra cannot know its stages
+        return f"++{override}"
     pair = name == "video.size" and re.fullmatch(r"\d+, *\d+", value)  # one size, not two values
     return f"{name}={quoted(value)}" if name in TEXTS or pair else override
 

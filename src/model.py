@@ -46,10 +46,6 @@ class Model(NamedTuple):
         """Return the modules by name, as checkpoints know them."""
         return dict(self._asdict())
 
-    def parameter_bytes(self) -> int:
-        """Return how much memory the parameters take."""
-        return sum(p.numel() * p.element_size() for m in self for p in m.parameters())
-
 
 class MeshModel(NamedTuple):
     """The three modules of a mesh."""
@@ -107,15 +103,15 @@ def in_color(model: Model) -> Model:
     return Model(ColoredField(model.field), colored, model.occupancy)
 
 
-def stand_in(cfg: RunConfig, device: torch.device, step: int) -> Model:
-    """Make a scene to price a step with, its occupancy grid up to date.
+def stand_in(cfg: RunConfig, device: torch.device, step: int, channels: int = 4) -> Model:
+    """Make a scene to price a step with, its occupancy grid up to date; `channels` as in `build`.
 
     Until the resolution rises it is that of step 0, a haze.  From then on it is an opaque ball, the initial
     blob a hundred times as dense: what an object is like once formed, whatever its shape.
     """
     density = cfg.field.blob_density * (100 if step >= cfg.schedule.switch_step else 1)
     field = dataclasses.replace(cfg.field, blob_density=density)
-    model = build(dataclasses.replace(cfg, field=field), device)
+    model = build(dataclasses.replace(cfg, field=field), device, channels)
     model.occupancy.update(model.field, Streams(cfg.seed, 0)("occupancy"), 0)
     return model
 

@@ -12,7 +12,7 @@ from src.scene.hash_grid import HashGridConfig
 from src.scene.mesh import Mesh, edges, normal_consistency
 from src.scene.mesh_rendering import MeshConfig, Surface, mesh_normals, render_mesh
 from src.scene.shading import Light
-from src.scene.skin import Physical, ShowingNormals, Textured
+from src.scene.skin import Textured
 from src.scene.texture_field import TextureField
 from src.streams import Streams
 from tests.scene.meshes import ball, camera, disc_area
