@@ -1,17 +1,24 @@
-"""A run's settings as arguments: what a run wrote begins another, with whatever is changed beside it."""
+"""A run's settings as arguments: what a run wrote begins another, with whatever is changed beside it.
+
+A mesh has to begin from something, so with generator=mesh a scene's run hands over its object as well.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+
+import yaml
 
 from src.arguments import typed_path
 from src.config import RunConfig, setting_names
 from src.errors import UserError
-from src.quoting import quoted
+from src.quoting import quoted, written
 from src.run.folder import leaves, read_settings
 
 # Where and on what a run is computed, and what is said of it once, are not taken over.
-LEFT = ("preset", "out", "fresh", "plan", "plan_tflops", "device", "threads", "loss.name", "generator")
+LEFT = (
+    *("preset", "out", "fresh", "plan", "plan_tflops", "device", "threads", "loss.name", "generator"),
+    "system",  # a stage is repeated as a run of its own
+)
 
 
 def settings_of(place: str, named: Mapping[str, str], conf: Path) -> tuple[list[str], list[str]]:
@@ -28,13 +35,18 @@ def settings_of(place: str, named: Mapping[str, str], conf: Path) -> tuple[list[
     if clash := [name for name in ("preset", "experiment") if name in named]:
         raise UserError(f"from= and {clash[0]}= are both given: keep one of them")
     groups = {"loss": str(found["loss"]["name"]), "preset": str(found.get("preset", "smoke"))}
-    options = {"prior": str(found.get("prior", {}).get("name", "")), "generator": str(found.get("generator"))}
+    before = str(found.get("generator", "nerf"))
+    options = {"prior": str(found.get("prior", {}).get("name", "")), "generator": before}
     for group, option in options.items():  # a prior's name may be a label of the user's own
         if (conf / group / f"{option}.yaml").is_file():
             groups[group] = option
     chosen = [f"{group}={option}" for group, option in groups.items() if group not in named]
     values, gone, known = [], [], set(setting_names(RunConfig))
     skipped = {*LEFT, *named, *(["prompt"] if "prompts" in named else [])}
+    if named.get("generator", before) != before:  # another's own settings are its own
+        skipped |= _set_by(conf / "generator" / f"{named['generator']}.yaml") | {"source"}
+        if named["generator"] == "mesh" and "source" not in named:
+            chosen.append(f"source={quoted(str(path.parent if path.name == 'config.yaml' else path))}")
     for name, value in leaves(found):
         if name in skipped or name.partition(".")[0] in {"loss", "prior"} & set(named):
             continue
@@ -45,10 +57,7 @@ def settings_of(place: str, named: Mapping[str, str], conf: Path) -> tuple[list[
     return [*chosen, *values], gone
 
 
-def written(value: Any) -> str:
-    """A value as Hydra reads it."""
-    if isinstance(value, list):
-        return f"[{','.join(written(each) for each in value)}]"
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return quoted(value) if isinstance(value, str) else repr(value)
+def _set_by(group: Path) -> set[str]:
+    if not group.is_file():
+        return set()  # Hydra says that there is no such
+    return {name for name, _ in leaves(yaml.safe_load(group.read_text(encoding="utf-8")))}

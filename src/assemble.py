@@ -18,7 +18,7 @@ from src.guidance.guide import Guide
 from src.guidance.losses import DDS, VSD
 from src.guidance.prior import Prior
 from src.guidance.prompts import PromptBank
-from src.model import build, build_mesh, make_optimizer
+from src.model import build, build_mesh, make_optimizer, stand_in
 from src.scene.latent_field import LatentField
 from src.step import Run
 from src.streams import Streams
@@ -59,6 +59,15 @@ def make_generator(cfg: RunConfig, prior: Prior, device: torch.device, source: S
         with torch.no_grad():
             model.field.colors.matrix.copy_(color_map(prior, Streams(cfg.seed, 0)))
     return NeRF(cfg, model, prior)
+
+
+def stand_in_for(cfg: RunConfig, prior: Prior, device: torch.device, step: int) -> Generator:
+    """What a step shows, made to be timed or priced: a haze, later an opaque ball; a mesh is always one."""
+    if cfg.generator is GeneratorKind.latents:
+        return Latents(cfg, prior)
+    if cfg.generator is GeneratorKind.mesh:
+        return MeshGenerator(cfg, build_mesh(cfg, device), prior)
+    return NeRF(cfg, stand_in(cfg, device, step, prior.latent_shape[0]), prior)
 
 
 def assemble(cfg: RunConfig, guide: Guide, device: torch.device, source: Source | None = None) -> Run:

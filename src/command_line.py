@@ -213,6 +213,8 @@ def _quote_text(override: str, several: bool) -> str:
         return "prompt=" + ",".join(map(quoted, each))
     if name == "prior.source" and "[" not in value:  # one id, or several runs' ids
         return f"{name}={','.join(f'[{each}]' for each in value.split(','))}"
+    if name.startswith("stage."):  # a system's own: Hydra cannot know its stages
+        return f"++{override}"
     pair = name == "video.size" and re.fullmatch(r"\d+, *\d+", value)  # one size, not two values
     return f"{name}={quoted(value)}" if name in TEXTS or pair else override
 

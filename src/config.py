@@ -168,6 +168,10 @@ class RunConfig:
     plan: bool = False  # only say what the run would cost: no training, no weights, no GPU
     plan_tflops: float = 50.0  # TFLOP a second that the plan's hours assume; nobody has measured it
     loss: DistillationLoss = MISSING
+    # Of conf/systems, whose stages are runs of their own; of a stage before the last, NAME/STAGE.
+    system: str | None = dataclasses.field(default=None, metadata=LATER)
+    # Settings of one stage alone, as in stage.fine.loss=nfsd; the stages' own runs have none.
+    stage: dict[str, Any] = dataclasses.field(default_factory=dict, metadata=LATER)
     generator: GeneratorKind = dataclasses.field(default=GeneratorKind.nerf, metadata=LATER)
     # What it begins from, and what loss=dds edits: a finished run's folder or, for latents, a picture.
     source: str | None = dataclasses.field(default=None, metadata=LATER)
@@ -305,12 +309,20 @@ def _default(entry: "dataclasses.Field[Any]") -> Any:
     return entry.default if entry.default_factory is dataclasses.MISSING else entry.default_factory()
 
 
-def run_name(cfg: RunConfig) -> str:
-    """Name a run's folder: <slug>-<loss>-s7.5-seed0-<hash6>, safe for any prompt on any file system."""
-    words = re.sub(r"[\W_]+", "-", cfg.prompt.lower()).strip("-")
+def run_name(*stages: RunConfig) -> str:
+    """Name a run's folder: <slug>-<loss>-s7.5-seed0-<hash6>, safe for any prompt on any file system.
+
+    A system's is <slug>-<system>-seed0-<hash6>, by all its stages.
+    """
+    last = stages[-1]
+    words = re.sub(r"[\W_]+", "-", last.prompt.lower()).strip("-")
     slug = words[:40].rstrip("-") or "prompt"
-    digest = hashlib.sha256(json.dumps(identity(cfg), sort_keys=True).encode()).hexdigest()[:6]
-    return f"{slug}-{cfg.loss_name}-s{cfg.loss.guidance_scale:g}-seed{cfg.seed}-{digest}"
+    made = [identity(stage) for stage in stages]
+    for later in made[1:]:
+        later.pop("source", None)  # the stage before, wherever it lies
+    digest = hashlib.sha256(json.dumps(made if made[1:] else made[0], sort_keys=True).encode()).hexdigest()
+    method = last.system or f"{last.loss_name}-s{last.loss.guidance_scale:g}"
+    return f"{slug}-{method}-seed{last.seed}-{digest[:6]}"
 
 
 def setting_names(cfg: type, prefix: str = "") -> Iterator[str]:

@@ -9,7 +9,7 @@ import math
 import os
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import wraps
 from pathlib import Path
@@ -21,8 +21,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from src import command_line
-from src.config import LOSSES, RunConfig, run_name, setting_names
+from src import command_line, systems
+from src.config import LOSSES, RunConfig, setting_names
 from src.errors import UserError
 from src.sweeps import runs as sweep
 from src.sweeps.jobs import Failure, Failures, own_gpu
@@ -43,26 +43,47 @@ def register() -> None:
         store.store(group="loss", name=name, node=loss)
 
 
-def from_hydra(composed: DictConfig, sweep: bool = False) -> RunConfig:
-    """Turn a composed DictConfig into a checked RunConfig with its output folder filled in.
-
-    Raises UserError naming the setting and the remedy.
-    """
+def from_hydra(composed: DictConfig) -> RunConfig:
+    """Turn a composed DictConfig into a checked RunConfig; raises UserError naming setting and remedy."""
     cfg = OmegaConf.to_object(composed)
     assert isinstance(cfg, RunConfig)
     cfg.schedule.for_run(cfg.steps)
-    if cfg.out is None:
-        cfg.out = str(Path("outputs") / run_name(cfg))
-    elif sweep:
-        cfg.out = str(Path(cfg.out) / run_name(cfg))
     return cfg
 
 
+def runs_of(composed: DictConfig, given: Sequence[str], sweep: bool = False) -> list[RunConfig]:
+    """The runs that a composed DictConfig stands for, one after the other, with their output folders.
+
+    One run, or the stages of a system, which are composed anew from the overrides that were `given`.
+    """
+    system = composed.system
+    if system is None:
+        if composed.stage:
+            name = next(iter(composed.stage))
+            raise UserError(f"stage.{name} is a stage of a system: name the system, as in system=magic3d")
+        runs = [from_hydra(composed)]
+    else:
+        stages = systems.stages_of(system, composed.preset, given, CONF)
+        runs = [from_hydra(hydra.compose("train", overrides)) for overrides in stages.values()]
+        for name, run in zip(stages, runs, strict=True):
+            run.system = system if run is runs[-1] else f"{system}/{name}"
+    out = runs[-1].out
+    if out is None or sweep:
+        return systems.placed(runs, Path(out or "outputs"))
+    return systems.at(runs, Path(out))
+
+
 def settings(*arguments: str) -> RunConfig:
-    """Compose settings as the command line would, without running anything."""
+    """Compose a run's settings, or those of a system's last stage, as the command line would."""
+    return stages(*arguments)[-1]
+
+
+def stages(*arguments: str) -> list[RunConfig]:
+    """Compose a run, or all stages of a system, as the command line would, without running anything."""
     register()
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return from_hydra(hydra.compose("train", command_line.prepare(list(arguments), CONF)))
+        prepared = command_line.prepare(list(arguments), CONF)
+        return runs_of(hydra.compose("train", prepared), prepared)
 
 
 def one_sentence(command: Callable[P, int]) -> Callable[P, int]:
@@ -89,7 +110,8 @@ def one_sentence(command: Callable[P, int]) -> Callable[P, int]:
 
 @one_sentence
 def door(task: Callable[[RunConfig], float], arguments: list[str]) -> int:
-    """Run `task` with the settings that `arguments` name, once or (--multirun) for every combination.
+    """Run `task` with the settings that `arguments` name, once or (--multirun) for every combination; of a
+    system, with those of each stage in turn.
 
     Returns the exit code: 0, 1 after a job of a sweep that failed by our mistake, or 2 after saying in one
     sentence what the user can put right.  A sweep goes on past jobs that fail; one with a folder of its own
@@ -109,10 +131,16 @@ def door(task: Callable[[RunConfig], float], arguments: list[str]) -> int:
     def job(composed: DictConfig) -> float:
         hydra_config = HydraConfig.get()
         try:
-            cfg = from_hydra(composed, hydra_config.mode == RunMode.MULTIRUN)
-            print(f"preset {cfg.preset}: {reason}", flush=True)
-            with steady(), own_gpu(cfg) if failures else nullcontext():
-                return task(cfg)
+            sweep, found = hydra_config.mode == RunMode.MULTIRUN, math.nan
+            runs = runs_of(composed, hydra_config.overrides.task, sweep)
+            print(f"preset {composed.preset}: {reason}", flush=True)
+            with steady(), own_gpu(runs[0]) if failures else nullcontext():
+                for number, run in enumerate(runs, 1):
+                    run.device = runs[0].device
+                    if len(runs) > 1:
+                        print(f"{run.system}: stage {number} of {len(runs)}", flush=True)
+                    found = task(run)
+            return found
         except Exception as error:
             sentence = explain(error)
             if failures is not None:

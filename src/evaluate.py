@@ -2,13 +2,14 @@
 
     python -m src.evaluate run=outputs/<run> [run=...] [judge=FOLDER or hub id]
     python -m src.evaluate suite=toybench losses=[nfsd,sds@7.5,sds] seeds=3 [preset=bench] [workers=2]
-                           [train=false] [out=FOLDER] [judge=...]
+                           [systems=[nfsd,magic3d]] [train=false] [out=FOLDER] [judge=...]
 
 A run's folder gets evaluation.json, evaluation.png and evaluation.safetensors.  A suite is a list of prompts,
 conf/prompts/NAME.yaml; losses are those of src.train, with @SCALE for another guidance scale than their own
-and +NAME=VALUE for any other setting.  It trains what is not trained yet (train=false: makes do with what is)
-and evaluates what is not evaluated yet, `workers` runs at once on one thread each; stopped at any time, the
-same command goes on.  OUT (outputs/NAME) gets suite.json, suite.md and a sheet of all runs for each seed.
+and +NAME=VALUE for any other setting; systems=, in their place, are those of conf/systems.  It trains what is
+not trained yet (train=false: makes do with what is) and evaluates what is not evaluated yet, `workers` runs
+at once on one thread each; stopped at any time, the same command goes on.  OUT (outputs/NAME) gets
+suite.json, suite.md and a sheet of all runs for each seed.
 """
 
 import json
@@ -45,6 +46,7 @@ class Suite:
 
     suite: str = ""
     losses: str = "nfsd,sds"
+    systems: str = ""  # in place of losses
     preset: str = "bench"
     seeds: int = 3  # 0, 1, 2
     workers: int = 2
@@ -82,7 +84,8 @@ def evaluate_suite(chosen: Suite, command: str) -> int:
     check_own(
         out, "out", {"suite.json": '"suite": '}, ["suite.md", *(path.name for path in out.glob(SHEETS))]
     )
-    cases = suite.cases(chosen.suite, chosen.preset, suite.methods(chosen.losses), chosen.seeds, out)
+    methods = suite.chosen_systems(chosen.systems) if chosen.systems else suite.methods(chosen.losses)
+    cases = suite.cases(chosen.suite, chosen.preset, methods, chosen.seeds, out)
     judge = measurements.judge_named(chosen.judge).sha256
     untrained = [case for case in cases if not suite.is_trained(case)]
     print(f"{out}: {len(cases)} runs, {len(untrained)} of them not trained yet", flush=True)

@@ -46,10 +46,6 @@ class Model(NamedTuple):
         """Return the modules by name, as checkpoints know them."""
         return dict(self._asdict())
 
-    def parameter_bytes(self) -> int:
-        """Return how much memory the parameters take."""
-        return sum(p.numel() * p.element_size() for m in self for p in m.parameters())
-
 
 class MeshModel(NamedTuple):
     """The three modules of a mesh."""
@@ -117,9 +113,9 @@ def as_priced(cfg: RunConfig, step: int) -> RunConfig:
     return dataclasses.replace(cfg, field=dataclasses.replace(cfg.field, blob_density=density))
 
 
-def stand_in(cfg: RunConfig, device: torch.device, step: int) -> Model:
-    """Make a scene to price a step with (`as_priced`), its occupancy grid up to date."""
-    model = build(as_priced(cfg, step), device)
+def stand_in(cfg: RunConfig, device: torch.device, step: int, channels: int = 4) -> Model:
+    """Make a scene to price a step with, its occupancy grid up to date; `channels` as in `build`."""
+    model = build(as_priced(cfg, step), device, channels)
     model.occupancy.update(model.field, Streams(cfg.seed, 0)("occupancy"), 0)
     return model
 

@@ -73,6 +73,7 @@ def distil(cfg: RunConfig, folder: Path, ranks: Ranks) -> float:
     weights = manifest.get("prior", facts.get("prior", {}))  # of the prior so far
     if saved:
         moved = run_folder.check_same_run(cfg, facts["identity"])
+        run_folder.check_same_source(cfg, facts.get("begun_from"))
         run_folder.say_what_changed(folder)
         if manifest.get("finished") and first_step >= cfg.steps:
             if moved:
@@ -96,6 +97,7 @@ def distil(cfg: RunConfig, folder: Path, ranks: Ranks) -> float:
     prior = load_named_prior(cfg, device)
     run_folder.check_same_prior(cfg, prior.provenance(), weights)
     threads = named or choose_threads(cfg, prior)
+    begun_from = facts.get("begun_from") or run_folder.source_sha256(cfg)
     wanted = cfg.source and not (saved and cfg.loss_name != "dds")  # what it began as is in its checkpoint
     source = load_source(cfg, prior, device) if wanted else None
     guide = make_guide(cfg, prior, source)
@@ -131,6 +133,7 @@ def distil(cfg: RunConfig, folder: Path, ranks: Ranks) -> float:
         told = {"step": step, "opacity": opacity, "unet_rows": unet_rows, "seconds": seconds.by_part()}
         told |= {"threads": threads, "device": str(device), "config": as_dict(cfg), "identity": identity(cfg)}
         told |= {"prior": prior.provenance(), "metrics_sha256": file_sha256(folder / METRICS)}
+        told |= {"begun_from": begun_from}
         whole = Checkpoint(checkpoint.gather(run.modules(), run.optimizers()), told)
         checkpoint.save(folder / CHECKPOINTS, whole, cfg.logging.checkpoints_kept)
 

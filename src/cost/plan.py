@@ -2,38 +2,43 @@
 
 The prior's networks run on the meta device, where tensors have shapes and no numbers.  The scene is rendered
 for real, once, small, and scaled by the number of rays: a haze, as in step 0, and from the rise of the
-resolution on an opaque ball (`src.model.stand_in`); an object that fills more of its sphere costs more.  UNet
-passes are counted from the timesteps that the run will draw.  Left out: embedding the prompt, refreshing the
-occupancy grid, pictures for the eye.
+resolution on an opaque ball (`src.model.stand_in`), or a mesh of a ball; an object that fills more of its
+sphere costs more.  UNet passes are counted from the timesteps that the run will draw.  Left out: embedding
+the prompt, refreshing the occupancy grid, pictures for the eye, a mesh's beginning.
 """
 
+import copy
 import json
 import math
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
 
-from src.config import RunConfig
+from src.assemble import stand_in_for
+from src.config import GeneratorKind, RunConfig
 from src.cost.counters import Cost, Tally, fused_attention
 from src.errors import UserError
 from src.guidance import replica
 from src.guidance.gaussian import gaussian_prior, scaled_linear
 from src.guidance.loading import REMEDY, WEIGHTS, check_kinds
+from src.guidance.losses import VSD
 from src.guidance.prior import Precision, Prior, PriorConfig, try_out
 from src.guidance.small_autoencoder import REMEDY as SMALL_REMEDY
 from src.guidance.small_autoencoder import load_small_autoencoder
 from src.guidance.source import local_source
 from src.guidance.timesteps import sample_timesteps
-from src.model import build, make_optimizer, parameter_groups, stand_in
+from src.model import make_optimizer
 from src.scene import march
 from src.scene.cameras import sample_cameras
-from src.scene.rendering import render
 from src.step import most_rows, rows_at
-from src.streams import Streams
+from src.streams import Stream, Streams
 
 SCENE_COPIES = 3  # the parameters and Adam's two moments
 # What a pixel's maps and gradients take, whatever the size of a chunk (tests/test_step_memory.py checks it).
@@ -78,25 +83,64 @@ class Plan(NamedTuple):
 def plan(cfg: RunConfig) -> Plan:
     """Price a run; raises UserError if prior.path is given and holds no model's configuration."""
     weightless = weightless_prior(cfg.prior)
-    parameter_bytes = build(cfg, torch.device("cpu")).parameter_bytes()
+    unseeing = blind(weightless.prior)
     stretches = []
-    scenes: dict[tuple[int, bool], dict[str, Cost]] = {}
-    for steps in cfg.schedule.stretches(0, cfg.steps):
+    scenes: dict[tuple[int, bool, bool], dict[str, Cost]] = {}
+    for steps in stretches_of(cfg):
         rows = drawn_rows(cfg, steps)
         resolution = cfg.schedule.at(steps[0]).resolution
         probe = probe_resolution(cfg, resolution)
-        kind = probe, steps[0] >= cfg.schedule.switch_step
+        kind = probe, steps[0] >= cfg.schedule.switch_step, encodes(cfg, steps[0])
         if kind not in scenes:
-            scenes[kind] = scene_costs(cfg, probe, steps[0])
+            scenes[kind] = scene_costs(cfg, probe, steps[0], unseeing)
         scene = scaled(cfg, scenes[kind], probe, resolution)
         guidance = guidance_costs(cfg, weightless, steps, rows / len(steps))
         pixels = PIXEL_BYTES * cfg.batch_size * resolution**2
         peaks = [cost.peak_live_bytes for cost in scene.values()]
         peaks += [cost.peak_live_bytes + pixels for cost in guidance.values()]
         costs = {"render": scene["render"], **guidance, **scene}
-        memory = weightless.bytes + SCENE_COPIES * parameter_bytes + max(peaks)
-        stretches.append(Stretch(resolution, len(steps), rows, costs, memory))
+        memory = weightless.bytes + SCENE_COPIES * parameter_bytes(cfg, unseeing) + max(peaks)
+        learnt = cfg.batch_size * len(steps) if "critic" in guidance else 0
+        stretches.append(Stretch(resolution, len(steps), rows + learnt, costs, memory))
     return Plan(cfg.batch_size, stretches, cfg.plan_tflops)
+
+
+def stretches_of(cfg: RunConfig) -> list[range]:
+    """The run's steps, cut where the resolution changes and where pictures come to be encoded."""
+    found = []
+    for steps in cfg.schedule.stretches(0, cfg.steps):
+        unlike = sum(encodes(cfg, step) != encodes(cfg, steps[-1]) for step in steps)
+        found += [part for part in (steps[:unlike], steps[unlike:]) if part]
+    return found
+
+
+def encodes(cfg: RunConfig, step: int) -> bool:
+    """Whether a step shows pictures, which the prior encodes, and no latents."""
+    first = {
+        GeneratorKind.nerf: 0,
+        GeneratorKind.latent_nerf: cfg.rgb_start_step,
+        GeneratorKind.mesh: cfg.mesh.latent_steps,
+    }
+    return step >= first.get(cfg.generator, cfg.steps)
+
+
+def parameter_bytes(cfg: RunConfig, prior: Prior) -> int:
+    """Memory of the parameters that the run changes."""
+    modules = stand_in_for(cfg, prior, torch.device("cpu"), 0).modules()
+    return sum(p.numel() * p.element_size() for module in modules.values() for p in module.parameters())
+
+
+def blind(prior: Prior) -> Prior:
+    """The prior with an encoder that costs nothing: it shrinks the picture, wherever that is."""
+
+    def encode(image: Float[Tensor, "B 3 H W"], stream: Stream) -> Float[Tensor, "B C h w"]:
+        channels, height, width = prior.latent_shape
+        small = functional.adaptive_avg_pool2d(image, (height, width))
+        return small.mean(1, keepdim=True).expand(-1, channels, -1, -1)
+
+    unseeing = copy.copy(prior)
+    unseeing.encode = encode  # type: ignore[method-assign]
+    return unseeing
 
 
 def weightless_prior(cfg: PriorConfig) -> Weightless:
@@ -178,20 +222,30 @@ def guidance_costs(cfg: RunConfig, weightless: Weightless, steps: range, mean_ro
         cfg.batch_size, 3, stage.resolution, stage.resolution, device="meta", requires_grad=True
     )
     text = torch.empty(1, *weightless.text_shape, device="meta")
+    shown = torch.empty(1, *prior.latent_shape, device="meta")
+    encoded = encodes(cfg, steps[0])
     with fused_attention(), Tally() as tally:
         tally.charge("encode")
-        latents = prior.encode(image, Streams(cfg.seed, 0)("vae"))
+        latents = prior.encode(image, Streams(cfg.seed, 0)("vae")) if encoded else None
         for rows in (1, most):
             tally.charge(f"unet {rows}")
-            noised = latents.detach()[:1].expand(rows, -1, -1, -1)
+            noised = shown.expand(rows, -1, -1, -1)
             prior.predict_noise(noised, t.expand(rows).to("meta"), text.expand(rows, -1, -1))
         tally.charge("encode, backward")
-        latents.backward(torch.empty_like(latents))
+        if latents is not None:
+            latents.backward(torch.empty_like(latents))
+        tally.charge("critic")
+        if isinstance(cfg.loss, VSD):  # its LoRA's gradients cost what those of its input do, to a per cent
+            noised = shown.expand(cfg.batch_size, -1, -1, -1).clone().requires_grad_()
+            told = text.expand(cfg.batch_size, -1, -1)
+            prior.predict_with_graph(noised, t.expand(cfg.batch_size).to("meta"), told).sum().backward()
     costs = tally.costs
     # Linear in the number of rows: the weights are read once, everything else once a row.
     share = (mean_rows - 1) / max(most - 1, 1)
     unet = costs["unet 1"] * (1 - share) + costs[f"unet {most}"] * share
-    return {"encode": costs["encode"], "unet": unet, "encode, backward": costs["encode, backward"]}
+    found = {"encode": costs["encode"], "unet": unet, "encode, backward": costs["encode, backward"]}
+    found = found if encoded else {"unet": unet}
+    return found | ({"critic": costs["critic"]} if isinstance(cfg.loss, VSD) else {})
 
 
 def probe_resolution(cfg: RunConfig, resolution: int) -> int:
@@ -203,17 +257,18 @@ def probe_resolution(cfg: RunConfig, resolution: int) -> int:
     return min(resolution, chunked)
 
 
-def scene_costs(cfg: RunConfig, resolution: int, step: int) -> dict[str, Cost]:
+def scene_costs(cfg: RunConfig, resolution: int, step: int, unseeing: Prior) -> dict[str, Cost]:
     """Price rendering, its backward pass and the optimiser's step by doing them once, small."""
     draw = Streams(cfg.seed, 0)
-    model = stand_in(cfg, torch.device("cpu"), step)
-    optimizer = make_optimizer(cfg, parameter_groups(cfg, model))
+    generator = stand_in_for(cfg, unseeing, torch.device("cpu"), step)
+    optimizer = make_optimizer(cfg, generator.groups())
     camera = sample_cameras(cfg.camera, cfg.batch_size, resolution, draw("camera"))
     with Tally() as tally:
         tally.charge("render")
-        view = render(*model, camera, cfg.render, draw)
+        # The step after, for the occupancy grid is not refreshed then.
+        seen = generator(cfg.schedule.at(step), step + 1, draw, lambda _: nullcontext(), camera)
         tally.charge("render, backward")
-        torch.stack([map_.mean() for map_ in view]).sum().backward()
+        (seen.latents.sum() + seen.penalty).backward()
         tally.charge("optimiser")
         optimizer.step()
     return tally.costs

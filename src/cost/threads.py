@@ -12,12 +12,9 @@ from contextlib import nullcontext
 
 import torch
 
-from src.config import GeneratorKind, RunConfig
-from src.generator import Generator
-from src.generators.latents import Latents
-from src.generators.nerf import NeRF
+from src.assemble import stand_in_for
+from src.config import RunConfig
 from src.guidance.prior import Prior
-from src.model import stand_in
 from src.run import machine
 from src.step import most_rows, rows_at
 from src.streams import Streams
@@ -69,7 +66,7 @@ def heaviest_calls(cfg: RunConfig, prior: Prior) -> Callable[[], None]:
     """What the run's last step shows, rendered and encoded, the largest UNet call, and the way back."""
     step = cfg.steps - 1
     stage = cfg.schedule.at(step)
-    generator = stand_in_for(cfg, prior, step)
+    generator = stand_in_for(cfg, prior, prior.device, step)
     t = most_rows(cfg, stage.t_min, stage.t_max)
     rows = cfg.batch_size * int(rows_at(cfg, t[None]))
     text = prior.embed([""]).expand(rows, -1, -1)
@@ -82,10 +79,3 @@ def heaviest_calls(cfg: RunConfig, prior: Prior) -> Callable[[], None]:
             module.zero_grad(set_to_none=True)
 
     return run
-
-
-def stand_in_for(cfg: RunConfig, prior: Prior, step: int) -> Generator:
-    """What a step shows, made to be timed."""
-    if cfg.generator is GeneratorKind.latents:
-        return Latents(cfg, prior)
-    return NeRF(cfg, stand_in(cfg, prior.device, step), prior)

@@ -116,7 +116,7 @@ def evaluate(folder: Path, judge_name: str) -> dict[str, Any]:
         "judge": {"name": judge.name, "errors": {name: error_beside(judge, name) for name in ATTRIBUTES}},
         "made_with": made_with(folder, judge.sha256),
     }
-    method = f"{cfg.loss_name.upper()} {cfg.loss.guidance_scale:g}"
+    method = cfg.system or f"{cfg.loss_name.upper()} {cfg.loss.guidance_scale:g}"
     title = f"{cfg.prompt} · {method} · seed {cfg.seed} · step {step}"
     picture = BytesIO()
     portrait(views, outline, title, rows_of(found)).save(picture, "PNG")

@@ -83,27 +83,27 @@ def export(cfg: MeshConfig) -> str:
     settings, model, step = load_scene(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     views = of_run(settings, model)
     if isinstance(model, MeshModel):
-        mesh, color = isosurface.own(model, cfg.faces), texture.trained(model)
+        mesh, look = isosurface.own(model, cfg.faces), texture.trained(model, settings.mesh.shows)
     else:
         # One half of the views chooses the level, the other half judges the outcome.
         half = views.every_other(0)
         mesh = isosurface.extract(model, half, cfg.resolution, cfg.faces, cfg.closed == "true")
-        color = texture.seen_from_outside(model, isosurface.WALL * model.field.radius)
+        look = texture.Look(texture.seen_from_outside(model, isosurface.WALL * model.field.radius))
     agreement = isosurface.agreement(mesh, views.every_other(1))
     if textured:
-        write(texture.wrap(mesh, cfg.texture, color), Path(cfg.out))
-        look = f"a texture of {cfg.texture} pixels"
+        write(texture.wrap(mesh, cfg.texture, look), Path(cfg.out))
+        told = f"a texture of {cfg.texture} pixels"
     elif cfg.format == ".stl":
         write(mesh, Path(cfg.out))
-        look = "no colours"
+        told = "no colours"
     else:
-        mesh.visual.vertex_colors = color(*texture.places(mesh))
+        mesh.visual.vertex_colors = look.color(*texture.places(mesh))
         write(mesh, Path(cfg.out))
-        look = "colours at its vertices"
+        told = "colours at its vertices"
     gaps = isosurface.open_edges(mesh)
     state = f"not closed at {gaps} edges (closed=true closes it)" if gaps else "closed"
     return (
-        f"step {step}: {cfg.out}: {len(mesh.faces)} triangles, {state}, {look}; its outlines and the run's "
+        f"step {step}: {cfg.out}: {len(mesh.faces)} triangles, {state}, {told}; its outlines and the run's "
         f"agree with an IoU of {agreement:.3f}"
     )
 
@@ -111,7 +111,7 @@ def export(cfg: MeshConfig) -> str:
 def write(mesh: "Trimesh", path: Path) -> None:
     """Write a mesh, z up, as its path's ending says; an OBJ's materials before it."""
     from trimesh.exchange.obj import export_obj
-    from trimesh.visual.material import PBRMaterial, SimpleMaterial
+    from trimesh.visual.material import SimpleMaterial
 
     mesh, ending, textured = mesh.copy(), path.suffix.lower(), mesh.visual.kind == "texture"
     normals = mesh.vertex_normals
@@ -123,7 +123,7 @@ def write(mesh: "Trimesh", path: Path) -> None:
         name = path.stem.replace(" ", "_")  # readers of OBJ end a name at a blank
         if textured:
             white, black = [255, 255, 255, 255], [0, 0, 0, 255]
-            image = mesh.visual.material.image
+            image = mesh.visual.material.baseColorTexture
             mesh.visual.material = SimpleMaterial(
                 image=image, diffuse=white, ambient=white, specular=black, name=name
             )
@@ -134,11 +134,7 @@ def write(mesh: "Trimesh", path: Path) -> None:
             write_atomically(path.with_name(file), content)
         write_atomically(path, text.encode())
     elif ending == ".glb":
-        if textured:
-            mesh.visual.material = PBRMaterial(
-                baseColorTexture=mesh.visual.material.image, metallicFactor=0.0, roughnessFactor=1.0
-            )
-        else:
+        if not textured:
             # Unlike its pictures, a GLB's vertex colours count light and not what screens are sent.
             colors = mesh.visual.vertex_colors
             colors[:, :3] = linear(colors[:, :3])

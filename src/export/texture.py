@@ -9,17 +9,23 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from scipy import ndimage
+from torch import Tensor
 from trimesh import Trimesh
 from trimesh.visual import TextureVisuals
+from trimesh.visual.material import PBRMaterial
 
 from src.errors import UserError
 from src.model import MeshModel, Model
+from src.scene.environment import to_srgb
+from src.scene.material import from_texture
+from src.scene.mesh_rendering import Shows
 from src.scene.rendering import composite_weights
 
 CANDIDATES = 2**22  # pairs of a triangle and a pixel looked at together, for memory's sake
 POINTS = 2**15  # of the surface, likewise
 LOOKS = 12  # along a line into the object
 GUTTER = 2  # texels around every chart
+CLAY = 0.8  # of what has no colours
 Places = Float[np.ndarray, "P 3"]
 Color = Callable[[Places, Places], Places]  # of points on the surface with unit normals: RGB in [0, 1]
 
@@ -66,27 +72,52 @@ def seen_from_outside(model: Model, depth: float) -> Color:
     return color
 
 
-def trained(model: MeshModel) -> Color:
-    """The texture that a run of a mesh was trained with, as it is."""
+class Look(NamedTuple):
+    """What is baked of a surface: its colours and, if it is a physical material, how rough and metallic it
+    is, as glTF has them: roughness in the second channel and metalness in the third.
+    """
+
+    color: Color
+    finish: Color | None = None
+
+
+def trained(model: MeshModel, shows: Shows) -> Look:
+    """The texture that a run of a mesh was trained with, as it is; a run that shows normals has only clay."""
     device = next(model.texture.parameters()).device
 
     @torch.no_grad()
-    def color(points: Places, normals: Places) -> Places:
-        return model.texture(torch.from_numpy(np.asarray(points, np.float32)).to(device)).cpu().numpy()
+    def values(points: Places) -> Tensor:
+        return model.texture(torch.from_numpy(np.asarray(points, np.float32)).to(device)).cpu()
 
-    return color
+    def finish(points: Places, normals: Places) -> Places:
+        material = from_texture(values(points))
+        return torch.stack([torch.ones_like(material.metal), material.roughness, material.metal], 1).numpy()
+
+    if shows is Shows.normals:
+        return Look(lambda points, normals: np.full(points.shape, CLAY, np.float32))
+    if shows is Shows.material:
+        return Look(lambda points, normals: to_srgb(from_texture(values(points)).color).numpy(), finish)
+    return Look(lambda points, normals: values(points).numpy())
 
 
-def wrap(mesh: Trimesh, size: int, color: Color) -> Trimesh:
-    """The mesh with a texture of size x size pixels, cut open where the charts of its picture end."""
+def wrap(mesh: Trimesh, size: int, look: Look) -> Trimesh:
+    """The mesh with textures of size x size pixels, cut open where the charts of its pictures end."""
     unwrapped = unwrap(mesh, size)
-    picture = Image.fromarray(bake(mesh, unwrapped, size, color))
+    picture, finish = (
+        Image.fromarray(bake(mesh, unwrapped, size, each)) if each is not None else None for each in look
+    )
+    material = PBRMaterial(
+        baseColorTexture=picture,
+        metallicRoughnessTexture=finish,
+        metallicFactor=0.0 if finish is None else 1.0,
+        roughnessFactor=1.0,
+    )
     return Trimesh(
         mesh.vertices[unwrapped.vertex],
         unwrapped.faces,
         # Those of the closed mesh, or every cut would show in the light.
         vertex_normals=mesh.vertex_normals[unwrapped.vertex],
-        visual=TextureVisuals(unwrapped.uv, image=picture),
+        visual=TextureVisuals(unwrapped.uv, material=material),
         process=False,
     )
 

@@ -71,7 +71,11 @@ def spoken_value(name: str | None, value: Value) -> str:
     if name is None:
         return ""
     written = "–" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-    return written if name in ("prompt", "loss") else f"{name.rpartition('.')[2].replace('_', ' ')} {written}"
+    return (
+        written
+        if name in ("prompt", "system", "loss")
+        else f"{name.rpartition('.')[2].replace('_', ' ')} {written}"
+    )
 
 
 def views_of(run: Run) -> int:

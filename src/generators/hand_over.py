@@ -62,12 +62,10 @@ def handed_over(cfg: RunConfig, before: RunConfig, scene: Scene, device: torch.d
 @torch.no_grad()
 def taken_over(cfg: RunConfig, before: RunConfig, scene: MeshModel, device: torch.device) -> MeshModel:
     """A mesh's surface as it is, and its texture and background where these have the same make."""
-    for name, now, then in (
-        ("mesh.cells", cfg.mesh.cells, before.mesh.cells),
-        ("field.radius", cfg.field.radius, before.field.radius),
-    ):
+    made_as = {"mesh.cells": before.mesh.cells, "field.radius": before.field.radius}
+    for (name, then), now in zip(made_as.items(), (cfg.mesh.cells, cfg.field.radius), strict=True):
         if now != then:
-            raise UserError(f"source={cfg.source} is a mesh with {name}={then}, not {now}: choose {name}={then}")
+            raise UserError(f"source={cfg.source} is a mesh with {name}={then}, not {now}: choose that")
     made = build_mesh(cfg, device)
     made.surface.load_state_dict(scene.surface.state_dict())
     for mine, theirs in ((made.texture, scene.texture), (made.background, scene.background)):

@@ -1,8 +1,8 @@
-"""A radiance field before a learnt background: the paper's own generator (NFSD, section 6), and Latent-NeRF's.
+"""A radiance field before a learnt background: the paper's own generator (NFSD, section 6).
 
-A field of latents (Metzer et al. 2022, "Latent-NeRF") renders what the prior sees, so no encoder is asked,
-which is half of a step's price; for the eye latents become colours by a small matrix.  From
-cfg.rgb_start_step on the same scene is seen in these colours and encoded, as any other: the paper's RGB stage.
+A field of latents (Metzer et al. 2022, "Latent-NeRF") renders what the prior sees, so that no encoder is
+asked, which is half of a step's price; for the eye latents become colours by a small matrix.  From
+cfg.rgb_start_step on the scene is seen in these colours and encoded, as any other: that paper's RGB stage.
 """
 
 from pathlib import Path

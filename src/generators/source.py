@@ -22,9 +22,9 @@ from src.generators.mesh import MeshGenerator
 from src.generators.nerf import NeRF
 from src.guidance.prior import Prior
 from src.model import CHECKPOINTS, MeshModel, load_as_trained
-from src.scene.latent_field import LatentField
 from src.run import checkpoint
 from src.run.folder import leaves, read_manifest
+from src.scene.latent_field import LatentField
 from src.streams import Streams
 
 REMEDY = "name the folder of a finished run, as in source=outputs/NAME"
@@ -105,8 +105,8 @@ def load_source(cfg: RunConfig, prior: Prior, device: torch.device) -> Source:
         channels = len(scene.field.colors.matrix)
         if channels != prior.latent_shape[0]:
             raise UserError(
-                f"source={cfg.source} holds a field of {channels} latent channels, and "
-                f"prior={cfg.prior.name} has {prior.latent_shape[0]}: choose the prior that it was trained with"
+                f"source={cfg.source} holds a field of {channels} latent channels, and the latents of "
+                f"prior={cfg.prior.name} have {prior.latent_shape[0]}: choose the prior that made the field"
             )
     for module in scene:
         module.requires_grad_(False)

@@ -35,7 +35,7 @@ from src.run.seal import file_sha256, sealed, unsealed
 # Everything that a run writes, and nothing else, may be removed or replaced in its folder.
 FILES = (
     *("config.yaml", "manifest.json", "metrics.jsonl", "previews.png", "turntable.mp4", "turntable.webp"),
-    *("sheet.png", "picture.png"),
+    *("sheet.png", "picture.png", "handover.png"),
 )
 OURS = (*FILES, "events", CHECKPOINTS, "previews")
 INSIDE = {
@@ -43,7 +43,7 @@ INSIDE = {
     "previews": re.compile(r"(\.part\.)?step-\d{8,}\.png"),
     "events": re.compile(r"events\.out\.tfevents\..+"),
 }
-PLACES = ("prior.path", "prior.small_autoencoder", "prior.source", "prior.lora")
+PLACES = ("prior.path", "prior.small_autoencoder", "prior.source", "prior.lora", "source")
 LOCK = ".lock"
 PACKAGES = (
     *("torch", "diffusers", "transformers", "numpy", "safetensors", "hydra-core", "nfsd3d"),
@@ -173,8 +173,8 @@ def left_by_a_run(folder: Path) -> list[Path]:
 def check_same_run(cfg: RunConfig, saved: Mapping[str, Any]) -> bool:
     """Refuse to continue a run with other settings; raises UserError naming the first that differs.
 
-    Where the prior's files lie is no difference: `check_same_prior` compares what is in them.  Returns
-    whether they now lie elsewhere.
+    Where the prior's files and the source lie is no difference: `check_same_prior` and `check_same_source`
+    compare what is in them.  Returns whether they now lie elsewhere.
     """
     defaults, moved = dict(leaves(later_defaults())), False
     now = defaults | dict(leaves(json.loads(json.dumps(identity(cfg)))))
@@ -207,6 +207,22 @@ def check_same_prior(cfg: RunConfig, prior: Mapping[str, Any], before: Mapping[s
                     f"name the same weights with {same.get(part, 'prior.path=FOLDER')}, choose another "
                     "out=FOLDER, or fresh=true to start over in this one"
                 )
+
+
+def source_sha256(cfg: RunConfig) -> str | None:
+    """Digest of the parameters that this run begins from; None if it begins from none, or they are gone."""
+    digest = read_manifest(Path(cfg.source)).get("parameters_sha256") if cfg.source else None
+    return None if digest is None else str(digest)
+
+
+def check_same_source(cfg: RunConfig, before: str | None) -> None:
+    """Refuse to continue a run that began from what has changed since; raises UserError."""
+    now = source_sha256(cfg)
+    if None not in (before, now) and before != now:
+        raise UserError(
+            f"out={cfg.out} began from source={cfg.source} as it no longer is: fresh=true starts over from "
+            "what it is now, or choose another out=FOLDER"
+        )
 
 
 def check_nothing_lost(folder: Path) -> None:

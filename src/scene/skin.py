@@ -1,4 +1,4 @@
-"""What a surface's points look like to a camera: a texture in a point light, normals, or a material in daylight."""
+"""What a surface's points look like: a texture in a point light, normals, or a material in daylight."""
 
 from typing import Protocol, runtime_checkable
 

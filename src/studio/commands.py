@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from src.again import written
 from src.config import LOSSES, NOT_IDENTITY, as_dict, run_name
 from src.door import CONF, explain, settings
 from src.errors import UserError
+from src.quoting import written
 from src.run.folder import leaves
 from src.studio.trainings import Job
 

@@ -58,7 +58,8 @@ class Failures:
 
     def note(self, number: int, overrides: Sequence[str], error: Exception, sentence: str | None) -> None:
         """Say and write down that a job failed; without a sentence, the error is ours and is shown whole."""
-        named = [text for text in overrides if text.partition("=")[0] in self.swept]
+        typed = [text.lstrip("+") for text in overrides]
+        named = [text for text in typed if text.partition("=")[0] in self.swept]
         failure = Failure(
             f"job {number} ({' '.join(named)})" if named else f"job {number}",
             sentence or f"{type(error).__name__}: {error}",

@@ -45,6 +45,7 @@ class Draws(NamedTuple):
     steps: int
     differ_from: int | None  # the first step in which they do not agree
     digest: str  # of the first run's steps
+    system: Value = None  # another system draws other numbers
 
     @property
     def agree(self) -> bool:
@@ -53,23 +54,31 @@ class Draws(NamedTuple):
 
     def sentence(self) -> str:
         """The finding in words."""
+        whose = f"seed {self.seed}" + (f", {self.system}" if self.system else "")
         if self.runs == 1:
-            return f"seed {self.seed}: one run, nothing to compare"
+            return f"{whose}: one run, nothing to compare"
         if not self.steps:
-            return f"seed {self.seed}: {self.runs} runs, not all of which have steps to compare"
+            return f"{whose}: {self.runs} runs, not all of which have steps to compare"
         if self.agree:
             return (
-                f"seed {self.seed}: {self.runs} runs drew the same random numbers in each of {self.steps} "
+                f"{whose}: {self.runs} runs drew the same random numbers in each of {self.steps} "
                 f"steps (digest {self.digest})"
             )
-        return f"seed {self.seed}: the draws of {self.runs} runs differ from step {self.differ_from} on"
+        return f"{whose}: the draws of {self.runs} runs differ from step {self.differ_from} on"
 
 
 def read_runs(folder: Path) -> list[Run]:
-    """Read every run below a folder, in the order of the settings in which they differ; UserError if none."""
+    """Read every run below a folder, in the order of the settings in which they differ; UserError if none.
+
+    A system's stages, which lie in its folder, are runs as well.
+    """
     if not folder.is_dir():
         raise UserError(f"sweep={folder} is no folder: name a sweep's, as in sweep=outputs/NAME")
     found = {path.parent: read_settings(path.parent) for path in sorted(folder.glob("*/config.yaml"))}
+    for path in sorted(folder.glob("*/*/config.yaml")):  # in a folder of sweeps there are others' runs, too
+        settings = read_settings(path.parent)
+        if settings is not None and "/" in str(settings.get("system")):
+            found[path.parent] = settings
     runs = [_read(path, settings) for path, settings in found.items() if settings is not None]
     for path, settings in found.items():
         if settings is None:  # somebody else's, or damaged
@@ -96,9 +105,9 @@ def independent(runs: Sequence[Run], given: Sequence[str] = ()) -> list[str]:
 
     What a loss brings along (its own scale, its tuned values) follows from it and is left out.
     """
-    rank = {"prompt": 0, "loss": 1, "seed": 3}
+    rank = {"prompt": 0, "system": 1, "loss": 2, "seed": 4}
     chosen = list(given)
-    for name in sorted(differing(runs), key=lambda name: rank.get(name, 2)):
+    for name in sorted(differing(runs), key=lambda name: rank.get(name, 3)):
         seen = defaultdict(set)
         for run in runs:
             seen[tuple(run.settings.get(other) for other in chosen)].add(run.settings.get(name))
@@ -108,15 +117,16 @@ def independent(runs: Sequence[Run], given: Sequence[str] = ()) -> list[str]:
 
 
 def compare_draws(runs: Sequence[Run]) -> list[Draws]:
-    """Hold the draws of equal seeds beside each other, step by step."""
-    by_seed: dict[Value, list[Run]] = defaultdict(list)
+    """Hold the draws of equal seeds beside each other, step by step; of each system's apart."""
+    by_seed: dict[tuple[Value, Value], list[Run]] = defaultdict(list)
     for run in runs:
-        by_seed[run.settings.get("seed")].append(run)
+        by_seed[run.settings.get("seed"), run.settings.get("system")].append(run)
     found = []
-    for seed, some in by_seed.items():
+    for (seed, system), some in by_seed.items():
         steps = min(len(run.draws) for run in some)
         differ = (step for step in range(steps) if len({run.draws[step] for run in some}) > 1)
-        found.append(Draws(seed, len(some), steps, next(differ, None), digest(some[0].draws[:steps])))
+        first = next(differ, None)
+        found.append(Draws(seed, len(some), steps, first, digest(some[0].draws[:steps]), system))
     return sorted(found, key=lambda one: str(one.seed).zfill(20))
 
 

@@ -45,6 +45,15 @@ def table(runs: Sequence[Run]) -> list[Column]:
         Column("UNet passes a sample", passes, "{:.2f}".format),
         Column("opacity", [run.manifest.get("opacity") for run in runs], "{:.2f}".format),
     ]
+    before = [[one for one in runs if one.folder.parent == run.folder] for run in runs]  # a system's stages
+    if any(before):
+        for title, each in (("seconds of all stages", seconds), ("UNet passes of all stages", unet)):
+            of = dict(zip((run.folder for run in runs), each, strict=True))
+            sums = [
+                sum(of[one.folder] or 0 for one in (*some, run))
+                for some, run in zip(before, runs, strict=True)
+            ]
+            columns.append(Column(title, sums, "{:.0f}".format))
     for figure in FIGURES:
         values = [value_of(run.evaluation, figure.key) if run.evaluation else None for run in runs]
         if any(value is not None for value in values):

@@ -10,6 +10,7 @@ from src.cost.counters import Cost
 from src.cost.plan import (
     Plan,
     Stretch,
+    blind,
     describe_plan,
     drawn_rows,
     guidance_costs,
@@ -67,7 +68,9 @@ def test_a_small_rendering_prices_a_large_one(
     cfg = tiny(tmp_path, "render.samples_per_ray=32", "schedule.resolution_after=64", "batch_size=1")
     probe = probe_resolution(cfg, 64)
     assert probe == 33  # the first size with more than 2^15 bins
-    told, true = scaled(cfg, scene_costs(cfg, probe, step), probe, 64), scene_costs(cfg, 64, step)
+    prior = blind(weightless_prior(cfg.prior).prior)
+    told = scaled(cfg, scene_costs(cfg, probe, step, prior), probe, 64)
+    true = scene_costs(cfg, 64, step, prior)
     for part in true:
         assert told[part].flops == pytest.approx(true[part].flops, rel=0.05)
         assert told[part].bytes == pytest.approx(true[part].bytes, rel=0.05)

@@ -9,14 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import trimesh
 from PIL import Image
 from trimesh.creation import icosphere
 
 from src.evaluation.views import of_run
 from src.export import mesh
-from src.export.texture import wrap
+from src.export.texture import Look, trained, wrap
+from src.model import build_mesh
 from tests.export.scenes import ball_run
+from tests.runs import tiny
 
 
 def by_place(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
@@ -44,7 +47,7 @@ def test_a_glb_stands_upright_and_shines_by_its_texture_alone(tmp_path: Path) ->
     Colours at vertices, looked up as glTF counts v (downwards), are those of their places in our axes.
     """
     path = tmp_path / "a.glb"
-    mesh.write(wrap(stretched(), 128, by_place), path)
+    mesh.write(wrap(stretched(), 128, Look(by_place)), path)
     tree = glb_json(path)
     accessors = tree["accessors"]
     (primitive,) = tree["meshes"][0]["primitives"]
@@ -61,10 +64,27 @@ def test_a_glb_stands_upright_and_shines_by_its_texture_alone(tmp_path: Path) ->
     assert np.abs(picture[row, column] - by_place(ours, ours)).mean() < 0.02
 
 
+def test_a_material_keeps_its_roughness_and_metal(tmp_path: Path) -> None:
+    """Oracle: by hand: a texture whose head is 0 has every number at 1/2; glTF wants roughness in green,
+    metal in blue, and linear colours as a screen has them: 0.5 is 188 of 255.
+    """
+    cfg = tiny(tmp_path, "generator=mesh", "mesh.ball=0.4", "mesh.shows=material")
+    model = build_mesh(cfg, torch.device("cpu"))
+    torch.nn.init.zeros_(model.texture.color_out)
+    path = tmp_path / "a.glb"
+    mesh.write(wrap(icosphere(radius=0.4), 64, trained(model, cfg.mesh.shows)), path)
+    (material,) = glb_json(path)["materials"]
+    assert material["pbrMetallicRoughness"].get("metallicFactor", 1) == 1  # glTF's own default
+    look = trimesh.load(path, force="mesh", process=False).visual.material
+    assert look.baseColorTexture.convert("RGB").getpixel((32, 32)) == (188, 188, 188)
+    _, roughness, metal = look.metallicRoughnessTexture.convert("RGB").getpixel((32, 32))
+    assert (roughness, metal) == (round(255 * 0.49), round(255 * 0.45))  # within their bounds, half-way
+
+
 def test_an_obj_brings_its_material_and_picture(tmp_path: Path) -> None:
     """Oracle: the names inside the files, and trimesh's own reading of all three; y is up."""
     path = tmp_path / "two words.obj"
-    mesh.write(wrap(stretched(), 64, by_place), path)
+    mesh.write(wrap(stretched(), 64, Look(by_place)), path)
     assert sorted(each.name for each in tmp_path.iterdir()) == [
         "two words.obj",
         "two_words.mtl",

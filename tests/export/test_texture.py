@@ -7,7 +7,7 @@ import pytest
 import torch
 from trimesh.creation import icosphere
 
-from src.export.texture import bake, places, rasterise, seen_from_outside, unwrap, wrap
+from src.export.texture import Look, bake, places, rasterise, seen_from_outside, unwrap, wrap
 from src.model import Model
 from tests.export.scenes import Mug, mug
 
@@ -59,7 +59,7 @@ def test_texels_show_their_places() -> None:
 def test_a_wrapped_mesh_is_the_same_in_space() -> None:
     """Oracle: the triangles and the normals of the mesh before, in the same order."""
     mesh = icosphere(subdivisions=2)
-    wrapped = wrap(mesh, 64, by_place)
+    wrapped = wrap(mesh, 64, Look(by_place))
     np.testing.assert_allclose(wrapped.triangles, mesh.triangles, atol=1e-6)
     np.testing.assert_allclose(
         wrapped.vertex_normals[wrapped.faces], mesh.vertex_normals[mesh.faces], atol=1e-6

@@ -12,7 +12,7 @@ from src.scene.hash_grid import HashGridConfig
 from src.scene.mesh import Mesh, edges, normal_consistency
 from src.scene.mesh_rendering import MeshConfig, Surface, mesh_normals, render_mesh
 from src.scene.shading import Light
-from src.scene.skin import Physical, ShowingNormals, Textured
+from src.scene.skin import ShowingNormals, Textured
 from src.scene.texture_field import TextureField
 from src.streams import Streams
 from tests.scene.meshes import ball, camera, disc_area
@@ -78,6 +78,15 @@ def test_a_lit_ball_is_bright_towards_the_light() -> None:
     distance = 1.5 * ahead - math.sqrt((1.5 * ahead) ** 2 - 1.5**2 + 0.5**2)
     cosine = (1.5 * ahead - distance) / 0.5
     assert float(seen[31:33, 48].mean()) == pytest.approx(0.1 + 0.9 * cosine, abs=0.02)
+
+
+def test_normals_are_colours_before_black() -> None:
+    """Oracle: seen from +x the middle of a ball looks along x, (1, 1/2, 1/2); nothing is black."""
+    mesh, where = ball(0.5, 30), camera(0)
+    seen = render_mesh(mesh, edges(mesh), ShowingNormals(), None, where, None, 1.0)
+    middle = seen.image[0, :, 31:33, 31:33].mean((1, 2))
+    torch.testing.assert_close(middle, torch.tensor([1.0, 0.5, 0.5]).double(), rtol=0, atol=0.02)
+    assert not seen.image[0, :, 0, 0].any()
 
 
 def clay(mesh: Mesh, where: Cameras, light: Light) -> torch.Tensor:

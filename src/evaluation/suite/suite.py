@@ -1,9 +1,9 @@
 """A suite: prompts × methods × seeds, each a run of its own; what is finished is never done again.
 
-A method is a loss, or loss@scale with another guidance scale than the loss's own: nfsd, sds, sds@7.5.  Other
-settings that make a run what it is may follow, each after a +, to compare what differs in nothing else:
-nfsd+prompts.interpolate=true+batch_size=1.  Its runs are those of `python -m src.train` with the same
-settings, in OUT/<run name>, whoever trained them.
+A method is a loss, or loss@scale with another guidance scale than the loss's own: nfsd, sds, sds@7.5; or a
+system: magic3d.  Other settings that make a run what it is may follow, each after a +, to compare what
+differs in nothing else: nfsd+prompts.interpolate=true+batch_size=1, magic3d+stage.fine.loss=nfsd.  Its runs
+are those of `python -m src.train` with the same settings, in OUT/<run name>, whoever trained them.
 """
 
 import os
@@ -21,30 +21,37 @@ from tqdm import tqdm
 
 from src.command_line import prompt_list
 from src.config import LOSSES, NOT_IDENTITY, RunConfig, run_name
-from src.door import CONF, settings
+from src.door import CONF, stages
 from src.errors import UserError
 from src.run import machine
 from src.run.folder import read_manifest
+from src.systems import placed
 
 LOG = "suite.log"  # in the folder of a job's first run: what the job said
 
 
 @dataclass(frozen=True)
 class Method:
-    """A loss, its guidance scale (None: the loss's own) and what else is set, name=value each."""
+    """A loss with its guidance scale (None: the loss's own), or a system, and what else is set, name=value
+    each.
+    """
 
     loss: str
     scale: float | None
     others: tuple[str, ...] = ()
+    system: bool = False  # `loss` is a system's name
 
     def overrides(self) -> list[str]:
         """The method as settings of src.train."""
+        if self.system:
+            return [f"system={self.loss}", *self.others]
         scale = [] if self.scale is None else [f"loss.guidance_scale={self.scale}"]
         return [f"loss={self.loss}", *scale, *self.others]
 
     def title(self, cfg: RunConfig) -> str:
-        """What tables call the method, whose settings `cfg` has: NFSD 7.5 + batch_size=1."""
-        return " + ".join([f"{cfg.loss_name.upper()} {cfg.loss.guidance_scale:g}", *self.others])
+        """What tables call the method, whose settings `cfg` has: NFSD 7.5 + batch_size=1, or magic3d."""
+        first = self.loss if self.system else f"{cfg.loss_name.upper()} {cfg.loss.guidance_scale:g}"
+        return " + ".join([first, *self.others])
 
 
 class Case(NamedTuple):
@@ -55,7 +62,7 @@ class Case(NamedTuple):
     seed: int
     cfg: RunConfig
     folder: Path
-    others: tuple[str, ...] = ()  # settings of the method beside loss and scale
+    chosen: Method
 
 
 class Job(NamedTuple):
@@ -76,12 +83,7 @@ def methods(text: str) -> list[Method]:
         method, *others = item.split("+")
         loss, at, scale = method.partition("@")
         for other in others:
-            name, _, value = other.partition("=")
-            if not value or name.split(".")[0] in ("", "prompt", "seed", "preset", *NOT_IDENTITY):
-                raise UserError(
-                    f"losses={item}: {other!r} is no setting of a method: write nfsd+NAME=VALUE, as in "
-                    "nfsd+batch_size=1"
-                )
+            _check_other(f"losses={item}", other)
         if loss not in LOSSES:
             raise UserError(
                 f"losses={item} is unknown: choose from {', '.join(LOSSES)}, as in [nfsd,sds@7.5]"
@@ -92,24 +94,42 @@ def methods(text: str) -> list[Method]:
     return found
 
 
+def chosen_systems(text: str) -> list[Method]:
+    """Read systems=[nfsd,magic3d+stage.fine.loss=nfsd]; raises UserError as `methods` does."""
+    found = []
+    for item in (part.strip() for part in text.strip("[]").split(",")):
+        name, *others = item.split("+")
+        for other in others:
+            _check_other(f"systems={item}", other)
+        found.append(Method(name, None, tuple(others), system=True))
+    return found
+
+
+def _check_other(item: str, other: str) -> None:
+    name, _, value = other.partition("=")
+    if not value or name.split(".")[0] in ("", "prompt", "seed", "preset", *NOT_IDENTITY):
+        raise UserError(
+            f"{item}: {other!r} is no setting of a method: write NAME+SETTING=VALUE, as in nfsd+batch_size=1"
+        )
+
+
 def cases(suite: str, preset: str, chosen: Sequence[Method], seeds: int, out: Path) -> list[Case]:
     """All runs of a suite, seed by seed, so that an interrupted one has whole seeds.
 
     Raises UserError for an unknown suite or preset, and for two methods whose runs would be the same.
     """
     prompts = prompt_list("suite", suite, CONF)
-    composed = [settings(f"prompt={prompts[0]}", f"preset={preset}", *one.overrides()) for one in chosen]
-    names = [one.title(cfg) for cfg, one in zip(composed, chosen, strict=True)]
-    runs = [run_name(cfg) for cfg in composed]
+    composed = [stages(f"prompt={prompts[0]}", f"preset={preset}", *one.overrides()) for one in chosen]
+    names = [one.title(runs[-1]) for runs, one in zip(composed, chosen, strict=True)]
+    runs = [run_name(*each) for each in composed]
     if twice := [name for name, run in zip(names, runs, strict=True) if runs.count(run) > 1]:
-        raise UserError(f"losses names {' and '.join(twice)}, which are the same runs: name each once")
+        raise UserError(f"{' and '.join(twice)} are the same runs: name each once")
     found = []
     for seed in range(seeds):
         for prompt in prompts:
-            for name, cfg, method in zip(names, composed, chosen, strict=True):
-                one = replace(cfg, prompt=prompt, seed=seed, out=None)
-                one.out = str(out / run_name(one))
-                found.append(Case(prompt, name, seed, one, Path(one.out), method.others))
+            for name, each, method in zip(names, composed, chosen, strict=True):
+                *_, one = placed([replace(stage, prompt=prompt, seed=seed) for stage in each], out)
+                found.append(Case(prompt, name, seed, one, Path(str(one.out)), method))
     return found
 
 
@@ -123,8 +143,9 @@ def training(case: Case) -> Job:
     """The command that trains a run, or goes on where it stopped."""
     cfg = case.cfg
     command = [sys.executable, "-m", "src.train", f"prompt={cfg.prompt}", f"preset={cfg.preset}"]
-    command += [f"loss={cfg.loss_name}", f"loss.guidance_scale={cfg.loss.guidance_scale}"]
-    return Job([*command, *case.others, f"seed={cfg.seed}", "threads=1", f"out={cfg.out}"], [case])
+    return Job(
+        [*command, *case.chosen.overrides(), f"seed={cfg.seed}", "threads=1", f"out={cfg.out}"], [case]
+    )
 
 
 def evaluations(todo: Sequence[Case], judge: str) -> list[Job]:
