@@ -12,9 +12,7 @@ from src.export import film
 from src.export.film import write_film
 from src.export.video import replace_file
 
-NOISE = np.random.default_rng(0).integers(
-    0, 256, (6, 33, 47, 3), dtype=np.uint8
-)  # odd sides
+NOISE = np.random.default_rng(0).integers(0, 256, (6, 33, 47, 3), dtype=np.uint8)  # odd sides
 
 
 def test_a_film_has_all_frames_and_even_sides(tmp_path: Path) -> None:
