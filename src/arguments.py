@@ -55,10 +55,10 @@ def typed_path(text: str, setting: str) -> str:
     return os.path.join(".", path) if str(path).startswith("~") else str(path)  # read twice, it is the same
 
 
-def to_write(path: str | Path, setting: str = "out") -> Path:
+def to_write(path: str | Path, setting: str = "out", remedy: str = "choose another") -> Path:
     """The path of a file that a command will write, found writable before the work; its folder is made.
 
-    Raises UserError, which names `setting`.
+    Raises UserError, which names `setting` and the remedy.
     """
     path = Path(typed_path(str(path), setting))
     try:
@@ -71,7 +71,7 @@ def to_write(path: str | Path, setting: str = "out") -> Path:
         if not os.access(path.parent, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
-        raise UserError(f"{setting}={path} cannot be written ({error.strerror}): choose another") from error
+        raise UserError(f"{setting}={path} cannot be written ({error.strerror}): {remedy}") from error
     return path
 
 

@@ -17,6 +17,7 @@ from jaxtyping import UInt8
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from src.arguments import to_write
 from src.config import RunConfig
 from src.errors import UserError
 from src.evaluation import consistency, faces, failures, geometry, janus, looks
@@ -74,6 +75,7 @@ def evaluate(folder: Path, judge_name: str) -> dict[str, Any]:
     judge cannot be had.
     """
     cfg, model, step = load_scene(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    to_write(folder / f"{NAME}.json", "run", "make it writable, or evaluate a copy of the run")
     say_what_changed(folder)
     judge = judge_named(judge_name)
     views, subject = of_run(cfg, model), named(cfg.prompt)

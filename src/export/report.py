@@ -16,7 +16,7 @@ from pathlib import Path
 import jinja2
 from PIL import Image
 
-from src.arguments import parse
+from src.arguments import parse, to_write
 from src.door import one_sentence
 from src.errors import UserError
 from src.export.sheet import SIDES, sheet
@@ -57,6 +57,7 @@ def report(folder: Path, rows: str | None = None, columns: str | None = None) ->
     Raises UserError for a folder without runs, for axes in which they do not differ, and where something of
     the user's own is called as they are.
     """
+    to_write(folder / "index.html", "sweep", "make it writable, or copy the runs to another folder")
     check_own(folder, "sweep", {"index.html": "--frame: 0; --frames: "}, ["sheet.png"])
     check_table(folder, "sweep")
     runs = sweep.read_runs(folder)

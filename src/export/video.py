@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from numpy.typing import NDArray
 from PIL import Image
 
 from src.arguments import to_write, typed_path
 from src.config import PATHS, RunConfig, VideoConfig
 from src.door import one_sentence
 from src.errors import UserError
+from src.export.film import encoder, write_film
 from src.export.panels import Frame, panels
 from src.export.paths import cameras
 from src.model import Scene, load_scene
@@ -48,15 +48,7 @@ def check_exports(video: VideoConfig) -> None:
     """Raise UserError now for what would stop the export at the end: a path, the film's encoder."""
     cameras(video)
     if not is_transparent(video):
-        import imageio_ffmpeg
-
-        try:
-            imageio_ffmpeg.get_ffmpeg_exe()
-        except RuntimeError as error:
-            raise UserError(
-                f"films need ffmpeg, and imageio-ffmpeg finds none ({' '.join(str(error).split())}): pip "
-                "install imageio-ffmpeg, or choose video.background=[transparent], which makes no film"
-            ) from error
+        encoder()
 
 
 def is_transparent(video: VideoConfig) -> bool:
@@ -77,7 +69,7 @@ def export(cfg: RunConfig, model: Scene, folder: Path) -> list[Path]:
             pass
     else:
         written.append(folder / f"{name}.mp4")
-        replace_file(written[0], lambda path: _write_mp4(path, shown, cfg.video.fps))
+        replace_file(written[0], lambda path: write_film(path, shown, cfg.video.fps))
     written += [folder / f"{name}.webp", folder / "sheet.png"]
     replace_file(written[-2], lambda path: _write_webp(path, frames, cfg.video.fps))
     sheet = contact_sheet(cfg, model)
@@ -98,7 +90,7 @@ def export_file(cfg: RunConfig, model: Scene, out: Path) -> list[Path]:
     to_write(out)
     frames = turntable(cfg, model)
     if ending == ".mp4":
-        replace_file(out, lambda path: _write_mp4(path, frames, cfg.video.fps))
+        replace_file(out, lambda path: write_film(path, frames, cfg.video.fps))
     elif ending == ".webp":
         replace_file(
             out, lambda path: _write_webp(path, [Image.fromarray(each) for each in frames], cfg.video.fps)
@@ -182,28 +174,6 @@ def _kept(frames: Iterator[Frame], kept: list[Image.Image]) -> Iterator[Frame]:
         yield frame
 
 
-def _write_mp4(path: Path, frames: Iterator[Frame], fps: int) -> None:
-    import imageio.v2 as imageio  # with ffmpeg inside its wheel; nobody else needs it
-
-    with imageio.get_writer(
-        path,
-        fps=fps,
-        codec="libx264",
-        pixelformat="yuv420p",
-        quality=8,
-        macro_block_size=1,
-        output_params=["-movflags", "+faststart"],  # the index first: it plays while it loads
-    ) as writer:
-        for frame in frames:
-            writer.append_data(_even(frame))  # type: ignore[attr-defined]
-
-
-def _even(frame: Frame) -> NDArray[np.uint8]:
-    """Double the last row or column where their number is odd: yuv420p halves both."""
-    height, width = frame.shape[:2]
-    return np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-
-
 def _write_webp(path: Path, frames: list[Image.Image], fps: int) -> None:
     first, *rest = frames
     first.save(path, save_all=True, append_images=rest, duration=round(1000 / fps), loop=0, quality=80)
@@ -243,9 +213,11 @@ def main(arguments: list[str]) -> int:
     cfg, model, step = load_scene(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     cfg.video = replace(cfg.video, **wanted)
     check_exports(cfg.video)
-    written = (
-        export(cfg, model, folder) if out is None else export_file(cfg, model, Path(typed_path(out, "out")))
-    )
+    if out is None:
+        to_write(folder / "sheet.png", "run", "name a file elsewhere with out=FILE")
+        written = export(cfg, model, folder)
+    else:
+        written = export_file(cfg, model, Path(typed_path(out, "out")))
     for path in written if len(written) < 4 else [written[0], written[-1]]:
         print(f"step {step}: {path}")
     return 0

@@ -35,7 +35,8 @@ from src.run.seal import file_sha256, sealed, unsealed
 # Everything that a run writes, and nothing else, may be removed or replaced in its folder.
 FILES = (
     *("config.yaml", "manifest.json", "metrics.jsonl", "previews.png", "turntable.mp4", "turntable.webp"),
-    *("sheet.png", "picture.png", "handover.png"),
+    *("sheet.png", "picture.png", "handover.png", "sway.mp4", "sway.webp"),
+    *("evaluation.json", "evaluation.png", "evaluation.safetensors"),
 )
 OURS = (*FILES, "events", CHECKPOINTS, "previews")
 INSIDE = {

@@ -137,8 +137,8 @@ def be_patient(process: psutil.Process) -> None:
     process.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if sys.platform == "win32" else NICENESS)
 
 
-def main() -> None:
-    """Draw what is asked for until the studio is gone."""
+def main() -> int:
+    """Draw what is asked for until the studio is gone; returns the exit code."""
     import torch
 
     answers = os.fdopen(os.dup(1), "wb")
@@ -147,7 +147,8 @@ def main() -> None:
     torch.set_num_threads(1)
     with suppress(BrokenPipeError, KeyboardInterrupt):
         serve(sys.stdin.buffer, answers)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

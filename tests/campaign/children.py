@@ -18,7 +18,6 @@ from threading import RLock
 from typing import NamedTuple
 
 # All that a run imports late: a child starts with it.
-import imageio.v2  # noqa: F401
 import imageio_ffmpeg
 import torch._dynamo
 import torch.utils.tensorboard
