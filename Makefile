@@ -13,7 +13,7 @@ export PROMPT := $(value prompt)
 unexport prompt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-gpu test-browser test-gltf campaign gpu-report check bench bench-peer clean
+.PHONY: help setup train studio test test-gpu test-browser test-tour test-gltf campaign gpu-report check bench bench-peer clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -24,6 +24,9 @@ train: $(INSTALLED) ## train one prompt and leave its turntable: make train prom
 	@test -n "$$PROMPT" || { echo 'make train needs a prompt: make train prompt="a ripe strawberry"' >&2; exit 2; }
 	@$(BIN)/python -m src.train "prompt=$$PROMPT"
 
+studio: $(INSTALLED) ## open a page to make objects in
+	@$(BIN)/python -m src.studio
+
 test: $(INSTALLED) $(TRITON) ## run the whole CPU test suite, a process on each core
 	@$(BIN)/python -m pytest -q -n logical --maxprocesses 8 --dist loadfile
 
@@ -32,6 +35,9 @@ test-gpu: $(INSTALLED) ## run the tests that need a CUDA device
 
 test-browser: $(INSTALLED) ## run the tests that need Chromium
 	@$(BIN)/python -m pytest -q -m browser
+
+test-tour: $(INSTALLED) ## do docs/first-hour from top to bottom at preset=smoke: minutes
+	@$(BIN)/python -m pytest -q -m tour
 
 test-gltf: $(INSTALLED) ## run the Khronos validator on exported meshes; needs Node
 	@test -d $(VENV)/node_modules/gltf-validator || npm install --silent --no-save --prefix $(VENV) gltf-validator@2.0.0-dev.3.10

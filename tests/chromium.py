@@ -35,6 +35,13 @@ class Page:
                 assert "error" not in told, told
                 return told["result"]
 
+    def is_there(self) -> bool:
+        """Whether it has begun to load, and so can be asked."""
+        self._calls += 1
+        ask = {"id": self._calls, "method": "Runtime.evaluate", "params": {"expression": "1"}}
+        self._tools.send(json.dumps(ask))
+        return "result" in json.loads(self._tools.recv(timeout=PATIENCE_SECONDS))
+
     def run(self, script: str) -> Any:
         """Evaluate an expression, promises awaited, and return what json can hold of it."""
         told = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
@@ -91,7 +98,10 @@ def chromium(url: str, profile: Path, width: int = 1280, height: int = 900) -> I
                 with urlopen(f"http://127.0.0.1:{port}/json") as answer:
                     pages = [each for each in json.load(answer) if each["type"] == "page"]
         with connect(pages[0]["webSocketDebuggerUrl"], max_size=None) as tools:
-            yield Page(tools)
+            page = Page(tools)
+            while not page.is_there():
+                time.sleep(0.1)
+            yield page
     finally:
         process.terminate()
         process.wait()

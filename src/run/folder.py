@@ -105,7 +105,7 @@ def alone_in(folder: Path) -> Iterator[None]:
 
     Raises UserError if another trains it already: a sweep's worker may outlive the command that started it.
     """
-    lock = FileLock(folder / LOCK, timeout=0)
+    lock = FileLock(folder / LOCK, timeout=0.2)  # whoever only looks (src/studio) lets go at once
     try:
         lock.acquire()
     except Timeout as error:

@@ -18,6 +18,7 @@ from typing import Any
 
 import psutil
 
+from src.door import one_sentence
 from src.errors import UserError
 
 DRAW = (sys.executable, "-m", "src.studio.drawing")
@@ -137,18 +138,19 @@ def be_patient(process: psutil.Process) -> None:
     process.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if sys.platform == "win32" else NICENESS)
 
 
-def main() -> int:
-    """Draw what is asked for until the studio is gone; returns the exit code."""
+@one_sentence
+def main(arguments: list[str]) -> int:
+    """Draw what is asked for until the studio is gone; there are no settings."""
     import torch
 
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print is no answer
     be_patient(psutil.Process())
     torch.set_num_threads(1)
-    with suppress(BrokenPipeError, KeyboardInterrupt):
+    with suppress(BrokenPipeError):
         serve(sys.stdin.buffer, answers)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
