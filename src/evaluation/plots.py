@@ -1,0 +1,53 @@
+"""Plots of what a command measured, from the CSV that lies beside them; wants the extra `plots`."""
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from src.errors import UserError
+
+# Okabe & Ito's colours, which people tell apart whatever their eyes; marks for print without colour.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A8A8A")
+MARKS = "os^Dv<>x"
+PANEL = 3.2  # inches
+
+
+def against(table: Path, x: str, panels: Mapping[str, str], out: Path) -> Path:
+    """Draw columns of a CSV against its column `x`, a panel each (column: title), a colour a `method`.
+
+    Lines are least-squares fits, to lead the eye.  On white, which is read in light and dark pages alike.
+    Returns the path of the PNG; raises UserError without matplotlib.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise UserError("plots need matplotlib, which is not installed: pip install -e '.[plots]'") from error
+    rows = list(csv.DictReader(io.StringIO(table.read_text("utf-8"))))
+    names = list(dict.fromkeys(row["method"] for row in rows))
+    figure = Figure(figsize=(PANEL * len(panels), PANEL + 0.6), layout="constrained", facecolor="white")
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for panel, (column, title) in zip(axes, panels.items(), strict=True):
+        for index, name in enumerate(names):
+            _draw(panel, [(float(r[x]), float(r[column])) for r in rows if r["method"] == name], index, name)
+        panel.set_title(title, fontsize=9)
+        panel.set_xlabel(x, fontsize=9)
+        panel.tick_params(labelsize=8)
+        panel.spines[["top", "right"]].set_visible(False)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(names), fontsize=8, frameon=False)
+    path = out.with_suffix(".png")
+    figure.savefig(path, dpi=150)
+    return path
+
+
+def _draw(panel: Any, points: list[tuple[float, float]], index: int, name: str) -> None:
+    color, mark = COLORS[index % len(COLORS)], MARKS[index % len(MARKS)]
+    xs, ys = zip(*points, strict=True)
+    panel.scatter(xs, ys, 14, color=color, marker=mark, label=name, linewidths=0.8, alpha=0.8)
+    mean_x, mean_y = sum(xs) / len(xs), sum(ys) / len(ys)
+    if spread := sum((a - mean_x) ** 2 for a in xs):
+        slope = sum((a - mean_x) * (b - mean_y) for a, b in points) / spread
+        ends = (min(xs), max(xs))
+        panel.plot(ends, [mean_y + slope * (end - mean_x) for end in ends], color=color, linewidth=1)

@@ -1,0 +1,89 @@
+"""Losses asked vague and precise questions: every prompt has an answer, and measures are known."""
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from src.errors import UserError
+from src.evaluation import ambiguity
+from src.evaluation.judge.judge import Judge
+from src.evaluation.plots import against
+from src.guidance.gaussian import gaussian_prior
+from src.toybox.world.shapes import KINDS
+
+WORDS = {"an animal": 0.2, "a lion": 0.5, "": 0.3}
+SMALL = ambiguity.Settings(losses="[sds@7.5,csd]", steps=2, pictures=2, samples=3)
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two questions to a Gaussian, judged as lions."""
+    means = {word: torch.full((3, 16, 16), mean) for word, mean in WORDS.items()}
+    means[ambiguity.settings("prompt=any", "preset=bench").prompts.negative] = torch.zeros(3, 16, 16)
+    prior = gaussian_prior(size=16, deviation=0.5, means=means)
+    monkeypatch.setattr(ambiguity, "questions", lambda: {"an animal": "a class", "a lion": "a kind"})
+    monkeypatch.setattr(ambiguity, "GRADES", ("a class", "a kind"))
+    monkeypatch.setattr(ambiguity, "load_prior", lambda *_: prior)
+    monkeypatch.setattr(ambiguity, "load_judge", lambda _: Judge.__new__(Judge))  # never asked
+    monkeypatch.setattr(ambiguity, "kinds_seen", lambda _, images: ["lion"] * len(images))
+
+
+def test_every_question_has_answers() -> None:
+    """Oracle: the grades' own order: more kinds answer a vaguer question, one alone the precise ones."""
+    asked = ambiguity.questions()
+    counts = {
+        grade: {len(ambiguity.asked_for(p)) for p, of in asked.items() if of == grade}
+        for grade in asked.values()
+    }
+    assert counts["anything"] == {len(KINDS)}
+    assert min(counts["a class"]) >= 3
+    assert max(counts["a class"]) < len(KINDS)
+    assert counts["a kind"] == counts["one thing"] == {1}
+    with pytest.raises(UserError, match="a unicorn"):
+        ambiguity.asked_for("a unicorn")
+
+
+@pytest.mark.usefixtures("small")
+def test_samples_beside_themselves(tmp_path: Path) -> None:
+    """Oracle: an excess over oneself is 0 and a ratio 1, exactly; the CSV reads back as what was returned."""
+    found = ambiguity.ambiguity(SMALL, tmp_path)
+    own = [each for each in found if each.method == ambiguity.OWN]
+    assert [(e.detail, e.saturation, e.size, e.diversity, e.fit) for e in own] == [(0, 0, 1, 1, 1)] * 2
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "cells.csv").read_text("utf-8"))))
+    assert [float(row["size"]) for row in rows] == [each.size for each in found]
+    assert len(rows) == 2 * 3
+
+
+@pytest.mark.usefixtures("small")
+def test_what_is_there_is_not_distilled_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: with no distillation at all the second command finds the same; another loss is asked for."""
+    first = ambiguity.ambiguity(SMALL, tmp_path)
+
+    def never(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(ambiguity, "distil", never)
+    assert ambiguity.ambiguity(SMALL, tmp_path) == first
+    with pytest.raises(AssertionError):
+        ambiguity.ambiguity(ambiguity.Settings(losses="[sds,csd]", steps=2, pictures=2, samples=3), tmp_path)
+
+
+def test_a_plot_shows_every_method(tmp_path: Path) -> None:
+    """Oracle: the first two colours of the palette are in the picture, and the third is not."""
+    table = tmp_path / "cells.csv"
+    table.write_text("method,answers,size\na,0.1,1\na,0.4,2\nb,0.2,1.5\n")
+    path = against(table, "answers", {"size": "size"}, tmp_path / "plot")
+    with Image.open(path) as picture:
+        pixels = torch.from_numpy(np.array(picture.convert("RGB"))).long()
+
+    def shown(color: tuple[int, int, int]) -> bool:
+        return bool((pixels - torch.tensor(color)).abs().amax(-1).le(40).any())
+
+    assert shown((0x00, 0x72, 0xB2))
+    assert shown((0xD5, 0x5E, 0x00))
+    assert not shown((0x00, 0x9E, 0x73))
