@@ -5,9 +5,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,7 +23,7 @@ from src.guidance.prompts import PromptBank
 from src.run import machine
 from src.run.log import Log
 from src.train import train
-from tests.runs import TINY, tiny
+from tests.runs import tiny
 
 ROOT = Path(__file__).parent.parent
 
@@ -179,23 +176,6 @@ def test_a_broken_checkpoint_costs_one_interval_and_no_bit(
     assert "is broken" in capsys.readouterr().err
     assert manifest(cfg)["resumed_from_steps"] == [2]
     assert manifest(cfg)["parameters_sha256"] == manifest(undisturbed)["parameters_sha256"]
-
-
-def test_kill_9_for_real(tmp_path: Path, undisturbed: RunConfig) -> None:
-    """Oracle: the undisturbed twin, by the same command given twice in processes of their own."""
-    command = [sys.executable, "-m", "src.train", "prompt=a red cube", f"out={tmp_path}", *TINY]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    first = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("checkpoints/*.safetensors")) and first.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
-    first.send_signal(signal.SIGKILL)
-    first.wait()
-    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
-    told = json.loads((tmp_path / "manifest.json").read_text())
-    assert told["parameters_sha256"] == manifest(undisturbed)["parameters_sha256"]
-    assert told["finished"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

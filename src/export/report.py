@@ -57,10 +57,10 @@ def report(folder: Path, rows: str | None = None, columns: str | None = None) ->
     Raises UserError for a folder without runs, for axes in which they do not differ, and where something of
     the user's own is called as they are.
     """
+    runs = sweep.read_runs(folder)
     to_write(folder / "index.html", "sweep", "make it writable, or copy the runs to another folder")
     check_own(folder, "sweep", {"index.html": "--frame: 0; --frames: "}, ["sheet.png"])
     check_table(folder, "sweep")
-    runs = sweep.read_runs(folder)
     grid = arrange(runs, rows, columns)
     frames = min(FRAMES, min((count for run in runs if (count := views_of(run))), default=1))
     strips: list[dict[str, str]] = []

@@ -51,7 +51,7 @@ def main(out: Path) -> int:
     killed = kills.campaign(2, 0, out / "kills", sweeps=0, evaluations=0)
     flipped = flips.campaign(1, 0, out / "flips", only="json", states=["stopped"])  # manifest, metrics
     refused, _ = bad_inputs.campaign(8, 1, out / "bad-inputs")
-    soaked = soak.campaign(40, out / "soak", "schedule.resolution=8", "schedule.resolution_after=16")
+    soaked = soak.campaign(40, out / "soak")
     wrong += [str(case) for case in killed if not case.right]
     wrong += [str(case) for case in flipped if not case["right"]]
     wrong += [str(case) for case in refused if case["wrong"]]

@@ -186,3 +186,17 @@ def test_bad_input_is_one_sentence(
     said = capsys.readouterr().err
     assert said.startswith(sentence)
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["index.html", "sheet.png", "sweep.md", "sweep.csv"])
+def test_what_somebody_else_wrote_stays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """Oracle: exit code 2, the file in the way named and as it was; moved away, the report is made, twice."""
+    make_run(tmp_path)
+    (tmp_path / name).write_text("mine")
+    assert main([f"sweep={tmp_path}"]) == 2
+    assert f"holds {name}, which this command did not write" in capsys.readouterr().err
+    assert (tmp_path / name).read_text() == "mine"
+    (tmp_path / name).unlink()
+    assert [main([f"sweep={tmp_path}"]) for _ in range(2)] == [0, 0]
