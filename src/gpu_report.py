@@ -22,7 +22,7 @@ from src.arguments import parse, to_write
 from src.door import one_sentence
 from src.errors import UserError
 from src.guidance import replica
-from src.run.folder import provenance
+from src.run.folder import provenance, read_manifest
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Settings:
 SMALL = (
     "prior.latent_size=8", "schedule.resolution=16", "schedule.resolution_after=32",
     "field.hash_grid.levels=4", "field.hash_grid.log2_table=12", "field.hash_grid.max_resolution=64",
-    "render.samples_per_ray=64",
+    "render.samples_per_ray=64", "video.size=64",
 )  # fmt: skip
 BACKENDS = (("torch", "torch"), ("torch", "triton"), ("torch", "tcnn"), ("nerfacc", "torch"))
 
@@ -50,12 +50,14 @@ def sections(device: str, scratch: Path) -> Iterator[tuple[str, list[str]]]:
     if not weights.exists():
         replica.write(weights, "full" if on_cuda else "tiny")
     paper = ["preset=paper", f"prior.path={weights}", "video.views=2", *(() if on_cuda else SMALL)]
-    lengths = {"64x64": (200 if on_cuda else 2, 10**6), "512x512": (20 if on_cuda else 2, 0)}
+    lengths = (
+        {"64x64": (200, 10**6), "512x512": (20, 0)} if on_cuda else {"16x16": (2, 10**6), "32x32": (2, 0)}
+    )
     for render, encode in BACKENDS if on_cuda else BACKENDS[:1]:
         for name, (steps, switch) in lengths.items():
             backends = [f"render.backend={render}", f"field.hash_grid.backend={encode}"]
             length = [f"steps={steps}", f"schedule.switch_step={switch}", "logging.preview_every=1000000"]
-            title = f"{steps} steps at {name} of the paper's preset, march {render}, hash grid {encode}"
+            title = f"{steps} steps of preset=paper at {name}, march {render}, hash grid {encode}"
             yield title, train(device, scratch, *paper, *backends, *length)
     short = () if on_cuda else ("steps=3", "video.views=2")
     yield "the bundled prior", train(device, scratch, "preset=bench", *short)
@@ -97,13 +99,20 @@ def facts(device: str) -> list[str]:
 
 
 def spent(arguments: list[str]) -> list[str]:
-    """Seconds by part of a training run, from its manifest."""
+    """What a step of a training run took by part, from its manifest; nothing of a run that did not end."""
     out = next((Path(each[4:]) for each in arguments if each.startswith("out=")), None)
-    if out is None or not (out / "manifest.json").is_file():
+    told = {} if out is None or not (out / "manifest.json").is_file() else read_manifest(out)
+    if not told.get("step"):
         return []
-    told = json.loads((out / "manifest.json").read_text())
-    kept = {name: told.get(name) for name in ("step", "seconds", "peak_rss_bytes", "parameters_sha256")}
-    return ["", json.dumps(kept)]
+    seconds = dict(told["seconds"])
+    rest = seconds.pop("rest", 0.0)
+    parts = ", ".join(f"{part} {total / told['step']:.4f}" for part, total in seconds.items())
+    memory = told["peak_rss_bytes"] / 1e9
+    return [
+        "",
+        f"seconds a step: {parts}; besides, {rest:.0f} s for the whole run and {memory:.1f} GB of the host's "
+        f"memory; parameters {told['parameters_sha256'][:16]}",
+    ]
 
 
 @one_sentence

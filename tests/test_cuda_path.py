@@ -5,17 +5,33 @@ The device pretends (tests/pretend_cuda.py); what a kernel computes is a process
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from src.door import settings
+from src.evaluation import looks, measurements, views
+from src.generators import hand_over
+from src.model import load_scene
 from src.scene import device_march
 from src.train import train
+from tests.evaluation.judges import write_tiny_clip
 from tests.pretend_cuda import Counts, pretend_cuda
+from tests.pretend_hub import build_base
 from tests.pretend_step import counted
-from tests.runs import tiny
+
+# preset=paper scaled down, with chunks of rays, early stops and both resolutions.
+SCALED = [
+    *("prompt=a zeppelin", "preset=paper", "device=cuda", "threads=1", "prior.precision=float16"),
+    *("schedule.resolution=8", "schedule.resolution_after=16", "schedule.switch_step=1"),
+    *("field.hash_grid.levels=2", "field.hash_grid.base_resolution=4", "field.hash_grid.max_resolution=8"),
+    *("field.hash_grid.log2_table=8", "field.hidden=8", "field.hash_grid.backend=torch", "mesh.cells=6"),
+    *("occupancy.resolution=4", "occupancy.every=2", "render.samples_per_ray=8", "render.chunk_samples=600"),
+    *("logging.preview_size=8", "logging.preview_every=100", "video.views=1", "video.size=9"),
+]
 
 
 @pytest.fixture
@@ -24,31 +40,98 @@ def counts() -> Iterator[Counts]:
         yield counting
 
 
-def manifest(folder: Path) -> dict[str, object]:
+def manifest(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "manifest.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def sd(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Stable Diffusion 2.1-base in few and thin layers, for pictures of 16x16."""
+    unet = {
+        "sample_size": 8,
+        "block_out_channels": [8, 16],
+        "attention_head_dim": [1, 2],
+        "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"],
+        "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"],
+    }
+    vae = {
+        "block_out_channels": [8, 8],
+        "down_block_types": ["DownEncoderBlock2D"] * 2,
+        "up_block_types": ["UpDecoderBlock2D"] * 2,
+    }
+    changes = {f"unet__{name}": value for name, value in unet.items()}
+    changes |= {f"vae__{name}": value for name, value in vae.items()}
+    return f"prior.path={build_base(tmp_path_factory.mktemp('sd'), **changes)}"
+
+
+@pytest.fixture(scope="module")
+def judge(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A judge that knows nothing."""
+    return str(write_tiny_clip(tmp_path_factory.mktemp("judge"), 16))
+
+
+@pytest.fixture(scope="module")
+def fitted(sd: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """VSD with half precision, perp-neg and blended views, resumed at the second resolution."""
+    folder = tmp_path_factory.mktemp("path") / "vsd"
+    chosen = [sd, f"out={folder}", "loss=vsd", "prompts.perp_neg=1.0", "prompts.interpolate=true"]
+    with pretend_cuda(), pytest.MonkeyPatch.context() as patch:
+        train(settings(*SCALED, *chosen, "steps=2"))
+        patch.setattr("src.train.preflight", lambda *_: [])  # once is enough
+        train(settings(*SCALED, *chosen, "steps=3"))
+    return folder
+
+
+def test_the_papers_path_mixes_no_devices(fitted: Path) -> None:
+    """Oracle: mixtures are refused: pre-flight, steps at both resolutions, resume and export got through."""
+    told = manifest(fitted)
+    assert (told["device"], told["finished"], told["resumed_from_steps"]) == ("cuda", True, [2])
+    assert (told["tf32"], told["cudnn_benchmark"]) == (False, False)
+    assert (fitted / "turntable.mp4").stat().st_size > 0
+    assert (fitted / "checkpoints/step-00000003.safetensors").is_file()
+
+
+def test_a_run_is_evaluated_beside_its_prior(
+    fitted: Path, judge: str, tmp_path: Path, counts: Counts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: looks, which decode half-precision samples with channels innermost, are measured and finite."""
+    few = {"pictures": 2, "steps": 1}
+    monkeypatch.setattr(looks, "CACHE", tmp_path / "samples")
+    monkeypatch.setattr(looks, "PICTURES", few["pictures"])
+    monkeypatch.setattr(looks, "SAMPLER", looks.SAMPLER | few)
+
+    def in_one_chunk(*of: Any) -> Any:
+        cfg, *rest = load_scene(*of)
+        return replace(cfg, render=replace(cfg.render, chunk_samples=10**6)), *rest
+
+    monkeypatch.setattr(measurements, "load_scene", in_one_chunk)  # training has seen several
+    found = measurements.evaluate(fitted, judge)
+    assert set(found["not_measured"]) == {"geometry"}
+    assert {"judge", "consistency", "failures", "looks"} <= set(found["figures"])
 
 
 @pytest.mark.parametrize(
     "chosen",
     [
-        ["render.early_stop=1e-3", "render.chunk_samples=1500"],
-        ["prompts.perp_neg=1.0", "prompts.interpolate=true", "prior.precision=float16"],
-        ["loss=sds", "batch_size=1", "regularizer.z_variance=1.0"],
+        ["loss=dds", "prompt=a golden zeppelin", "source"],
+        ["generator=mesh", "source"],
+        ["generator=latent_nerf", "loss=sds", "regularizer.z_variance=1.0"],
         ["generator=latents"],
     ],
+    ids=["an edit", "a mesh", "latents in space", "latents"],
 )
-def test_a_whole_run_mixes_no_devices(
-    tmp_path: Path, counts: Counts, capsys: pytest.CaptureFixture[str], chosen: list[str]
+def test_whatever_is_optimised_mixes_no_devices(
+    sd: str, fitted: Path, tmp_path: Path, counts: Counts, monkeypatch: pytest.MonkeyPatch, chosen: list[str]
 ) -> None:
-    """Oracle: pre-flight, steps, checkpoints, resume and export get through; mixtures are refused."""
-    few = ["device=cuda", "schedule.switch_step=1", "video.views=1", *chosen]
-    cfg = tiny(tmp_path, "steps=2", *few)
-    train(cfg)
-    assert "pre-flight" in capsys.readouterr().out
-    assert manifest(tmp_path)["device"] == "cuda"
-    if "render.early_stop=1e-3" in chosen or "generator=latents" in chosen:  # a minute for each more
-        train(tiny(tmp_path, "steps=3", *few))
-        assert manifest(tmp_path)["resumed_from_steps"] == [2]
+    """Oracle: as above; one step each, since the pre-flight and the export are the same."""
+    monkeypatch.setattr("src.train.preflight", lambda *_: [])
+    monkeypatch.setattr(views, "AZIMUTHS", 4)
+    few = {"LOOK": 16, "RESOLUTION": 16, "POINTS": 256, "BATCH": 128, "STEPS": 2}  # of a mesh's beginning
+    for name, number in few.items():
+        monkeypatch.setattr(hand_over, name, number)
+    given = [f"source={fitted}" if each == "source" else each for each in chosen]
+    once = [f"out={tmp_path}", "steps=1", "schedule.switch_step=0"]
+    train(settings(*SCALED, sd, *once, *given))
     assert manifest(tmp_path)["finished"]
 
 

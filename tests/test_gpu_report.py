@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from src import gpu_report
+from src.run.folder import write_manifest
 
 
 def test_a_failing_section_stops_no_other(
@@ -34,6 +35,21 @@ def test_a_failing_section_stops_no_other(
     assert "a bad ending" in text
     assert "please send it" in capsys.readouterr().out
     assert all("device=cpu" in command for command in asked)
+
+
+def test_a_runs_seconds_are_told_by_step(tmp_path: Path) -> None:
+    """Oracle: by hand; and nothing of a run that was cut short."""
+    write_manifest(tmp_path, {"finished": False})
+    assert gpu_report.spent([f"out={tmp_path}"]) == []
+    (tmp_path / "config.yaml").touch()
+    (tmp_path / "metrics.jsonl").touch()
+    told = {"step": 4, "seconds": {"render": 2.0, "unet": 1.0, "rest": 9.0}, "peak_rss_bytes": 2 * 10**9}
+    write_manifest(tmp_path, {**told, "parameters_sha256": "ab" * 32})
+    assert gpu_report.spent(["-m", "src.train", f"out={tmp_path}"])[1] == (
+        "seconds a step: render 0.5000, unet 0.2500; besides, 9 s for the whole run and 2.0 GB of the host's "
+        "memory; parameters abababababababab"
+    )
+    assert gpu_report.spent(["-m", "pytest"]) == []
 
 
 def test_without_a_device_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
