@@ -29,7 +29,7 @@ NICENESS = 10  # where both want a core, a trainer gets nine tenths of it
 
 
 class Drawing:
-    """The handle on the process, which is started when the first picture is asked for."""
+    """The handle on the process."""
 
     def __init__(self, command: Sequence[str] = DRAW) -> None:
         self._command = command
@@ -76,6 +76,11 @@ class Drawing:
                     return process.stdout.read(answer["bytes"])
                 self.close()
         raise UserError("the process that draws ends at once; its last words are in the studio's terminal")
+
+    def begin(self) -> None:
+        """Start the process now, which takes seconds, and not when the first picture is asked for."""
+        with self._lock:
+            self._running()
 
     def close(self) -> None:
         """End the process."""
@@ -142,6 +147,8 @@ def be_patient(process: psutil.Process) -> None:
 def main(arguments: list[str]) -> int:
     """Draw what is asked for until the studio is gone; there are no settings."""
     import torch
+
+    import src.export.panels  # noqa: F401  (what takes seconds, before anybody waits for it)
 
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print is no answer
