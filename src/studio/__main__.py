@@ -120,6 +120,7 @@ def main(arguments: list[str]) -> int:
             print(f"{url} shows {outputs}; Ctrl-C ends", flush=True)
             if anywhere:
                 print(f"host={cfg.host}: whoever reaches this machine may train on it", flush=True)
+            drawing.begin()
             if has_a_desktop():
                 webbrowser.open(url)
             make_server(

@@ -29,11 +29,11 @@ NICENESS = 10  # where both want a core, a trainer gets nine tenths of it
 
 
 class Drawing:
-    """The handle on the process, which is started when the first picture is asked for."""
+    """The handle on the process."""
 
     def __init__(self, command: Sequence[str] = DRAW) -> None:
         self._command = command
-        self._lock = threading.Lock()  # one picture at a time
+        self._lock, self._closed = threading.Lock(), False  # one picture at a time
         self._process: subprocess.Popen[bytes] | None = None
 
     def picture(
@@ -64,6 +64,8 @@ class Drawing:
         line = json.dumps(asked | {"show": show, "backdrop": backdrop, "height": height}).encode() + b"\n"
         with self._lock:
             for _ in range(2):  # once more if the process has died since
+                if self._closed:
+                    break
                 with suppress(OSError, ValueError):
                     process = self._running()
                     assert process.stdin is not None
@@ -74,15 +76,29 @@ class Drawing:
                     if "says" in answer:
                         raise UserError(answer["says"])
                     return process.stdout.read(answer["bytes"])
-                self.close()
+                self._put_away()
         raise UserError("the process that draws ends at once; its last words are in the studio's terminal")
 
+    def begin(self) -> None:
+        """Start the process now, which takes seconds, and not when the first picture is asked for."""
+        with self._lock:
+            self._running()
+
     def close(self) -> None:
-        """End the process."""
+        """End the process, whatever it draws; there are no more pictures."""
+        self._closed = True
+        if self._process is not None:
+            self._process.kill()  # so that nobody waits for its answer
+        with self._lock:
+            self._put_away()
+
+    def _put_away(self) -> None:
         if self._process is not None:
             self._process.kill()
-            with suppress(OSError):  # what was on its way to it
-                self._process.communicate()
+            self._process.wait()
+            for pipe in (self._process.stdin, self._process.stdout):
+                with suppress(OSError, AttributeError):
+                    pipe.close()  # type: ignore[union-attr]
             self._process = None
 
     def _running(self) -> "subprocess.Popen[bytes]":
@@ -142,6 +158,8 @@ def be_patient(process: psutil.Process) -> None:
 def main(arguments: list[str]) -> int:
     """Draw what is asked for until the studio is gone; there are no settings."""
     import torch
+
+    import src.export.panels  # noqa: F401  (what takes seconds, before anybody waits for it)
 
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print is no answer

@@ -5,6 +5,7 @@ import json
 import shlex
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -439,6 +440,18 @@ def test_the_process_that_draws_is_started_again() -> None:
     with pytest.raises(UserError, match="ends at once"):
         drawing.picture(Path("run"), 1, camera, "rgb", "env", 32)
     drawing.close()
+
+
+def test_whoever_waits_for_a_picture_is_told_when_the_studio_ends() -> None:
+    """Oracle: a process that never answers is ended under the hands of who waits, and not begun again."""
+    drawing = Drawing([sys.executable, "-S", "-c", "import time; time.sleep(100)"])
+    drawing.begin()
+    ending = threading.Timer(0.2, drawing.close)
+    ending.start()
+    with pytest.raises(UserError, match="ends at once"):
+        drawing.picture(Path("run"), 1, (0.0, 10.0, 1.0), "rgb", "env", 32)
+    ending.join()
+    assert drawing._process is None
 
 
 def test_requests_are_answered_in_turn(house: Path) -> None:

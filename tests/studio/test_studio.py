@@ -137,7 +137,7 @@ def test_an_object_is_made_on_the_page(tmp_path: Path) -> None:
         page.call("Page.reload")
         page.until("typeof state !== 'undefined' && state && shown.length === 1", patience)
         assert page.run("one('.pane h2').textContent") == "a turquoise lion"
-    with served(outputs) as url, chromium(url, tmp_path / "profile") as page:
+    with served(outputs) as url, chromium(url, tmp_path / "profile again") as page:
         page.until("typeof state !== 'undefined' && state && shown.length === 1", patience)
         page.run("one('.go-on').click()")
         page.until(f"state.runs[0].step > {stopped}", patience)
