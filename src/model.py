@@ -73,7 +73,7 @@ Scene = Model | MeshModel
 def build_mesh(cfg: RunConfig, device: torch.device) -> MeshModel:
     """Make a mesh's modules: a ball, and numbers that the seed alone decides."""
     init = Streams(cfg.seed, 0)
-    surface = Surface(cfg.mesh.cells, cfg.field.radius, cfg.mesh.ball)
+    surface = Surface(cfg.mesh.cells, cfg.field.radius, cfg.mesh.ball, cfg.mesh.spread)
     channels = MATERIAL if cfg.mesh.shows is Shows.material else 3
     texture, background = TextureField(cfg.field, channels, init), Background(cfg.background, init)
     return MeshModel(surface.to(device), texture.to(device), background.to(device))

@@ -41,7 +41,8 @@ class MeshConfig:
     `cells` along the cube's edge; their grid of "128" has as many vertices as 64.  Weights as those of the
     regularisers (src/scene/regularizers.py).  A mesh begins from a run (source=RUN) or as a ball with a
     radius of `ball` (world units).  In the first `latent_steps` steps normals and mask are themselves what
-    the prior takes for latents (Fantasia3D, Chen et al. 2023, section 3.2).
+    the prior takes for latents (Fantasia3D, Chen et al. 2023, section 3.2).  What pulls at a vertex of the
+    lattice pulls at those within `spread` cells as well, the less the farther.
     """
 
     cells: int = 64
@@ -50,10 +51,13 @@ class MeshConfig:
     shows: Shows = field(default=Shows.texture, metadata={"later": True})
     ball: float | None = field(default=None, metadata={"later": True})
     latent_steps: int = field(default=0, metadata={"later": True})
+    spread: int = field(default=0, metadata={"later": True})
 
     def __post_init__(self) -> None:
         if not 4 <= self.cells <= 256:
             raise UserError(f"mesh.cells={self.cells} is out of range: choose 4 to 256")
+        if not 0 <= self.spread <= 16:
+            raise UserError(f"mesh.spread={self.spread} is out of range: choose 0 to 16 cells")
         for name in ("normal_consistency", "laplacian", "latent_steps"):
             if not getattr(self, name) >= 0:
                 raise UserError(f"mesh.{name}={getattr(self, name)} must be a number not below 0.")
@@ -68,9 +72,9 @@ class Surface(nn.Module):
     A ball of the radius `ball` (world units; default: half the cube's half-size) until told otherwise.
     """
 
-    def __init__(self, cells: int, radius: float, ball: float | None = None) -> None:
+    def __init__(self, cells: int, radius: float, ball: float | None = None, spread: int = 0) -> None:
         super().__init__()
-        self.lattice = Lattice(cells, radius)
+        self.lattice, self.spread = Lattice(cells, radius), spread
         places = self.lattice.vertices
         ball = 0.5 * radius if ball is None else ball
         self.distance = nn.Parameter((places.norm(dim=1) - ball) / self.lattice.cell)
@@ -80,7 +84,19 @@ class Surface(nn.Module):
         """The surface; the lattice's vertices move by less than half a cell each way."""
         cell = self.lattice.cell
         moved = self.lattice.vertices + 0.5 * cell * self.shift.tanh()
-        return surface(self.lattice, self.lattice.closed(cell * self.distance), moved)
+        return surface(self.lattice, self.lattice.closed(cell * self._together(self.distance)), moved)
+
+    def _together(self, values: Float[Tensor, " V"]) -> Float[Tensor, " V"]:
+        """The same values, but their gradient is blurred, `spread` times over a vertex's 26 neighbours.
+
+        Only vertices beside the surface have a gradient: without this, each finds its own way and a ball
+        grows spines.  (Nicolet et al. 2021, "Large steps in inverse rendering", do so on the surface.)
+        """
+        still = values.detach()
+        moving = (values - still).view(1, 1, *(self.lattice.cells + 1,) * 3)  # 0, with a gradient
+        for _ in range(self.spread):
+            moving = functional.avg_pool3d(moving, 3, stride=1, padding=1)
+        return still + moving.view(-1)
 
 
 def render_mesh(

@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+import pytest
 import torch
 
+from src.errors import UserError
 from src.generators.nerf import color_map
 from src.guidance.load import load_prior
 from src.model import load_run, look
@@ -19,29 +21,36 @@ def digest(folder: Path) -> str:
     return json.loads((folder / "manifest.json").read_text())["parameters_sha256"]
 
 
-def test_a_run_ends_the_same_however_often_it_is_cut(tmp_path: Path) -> None:
-    """Oracle: bitwise, cut before and after the stage in colours begins."""
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
+def test_latents_are_shown_in_colours_and_a_cut_changes_nothing(tmp_path: Path) -> None:
+    """Oracle: bitwise, cut before and after the stage in colours begins; three channels from a finished run;
+    the matrix as fitted until the stage in colours, in which it learns.
+    """
+    whole, cut, cpu = tmp_path / "whole", tmp_path / "cut", torch.device("cpu")
     settings = ["generator=latent_nerf", "rgb_start_step=3"]
     train(tiny(whole, *settings, "steps=5"))
+    matrices = []
     for steps in (2, 4, 5):
         train(tiny(cut, *settings, f"steps={steps}"))
+        cfg, model, _ = load_run(cut, cpu)
+        assert isinstance(model.field, ColoredField)
+        matrices.append(model.field.latent.colors.matrix)
     assert digest(whole) == digest(cut)
     assert (whole / "turntable.mp4").exists()
-
-
-def test_latents_are_shown_in_colours_and_the_map_learns_only_in_colours(tmp_path: Path) -> None:
-    """Oracle: three channels from a finished run; the matrix as fitted until the stage in colours."""
-    plain, colored = tmp_path / "plain", tmp_path / "colored"
-    train(tiny(plain, "generator=latent_nerf", "steps=2"))
-    train(tiny(colored, "generator=latent_nerf", "steps=2", "rgb_start_step=0"))
-    cfg, model, _ = load_run(plain, torch.device("cpu"))
     assert look(cfg, model, orbit(1, 0.0, 1.5, 40.0, 8)).image.shape == (1, 3, 8, 8)
-    matrices = []
-    for folder in (plain, colored):
-        field = load_run(folder, torch.device("cpu"))[1].field
-        assert isinstance(field, ColoredField)
-        matrices.append(field.latent.colors.matrix)
-    fitted = color_map(load_prior(cfg.prior, torch.device("cpu")), Streams(cfg.seed, 0))
+    fitted = color_map(load_prior(cfg.prior, cpu), Streams(cfg.seed, 0))
     torch.testing.assert_close(matrices[0], fitted)
     assert not torch.equal(matrices[1], matrices[0])
+
+
+def test_a_field_goes_on_with_its_own_prior_alone(tmp_path: Path) -> None:
+    """Oracle: begun from a field of latents: as it is, through its colour map; another kind is named."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    train(tiny(first, "generator=latent_nerf", "steps=1"))
+    begun = ["generator=latent_nerf", f"source={first}", "rgb_start_step=0", "steps=1"]
+    train(tiny(second, *begun, *(f"optimizer.lr_{each}=0" for each in ("encoding", "density", "color"))))
+    before, after = (load_run(folder, torch.device("cpu"))[1].field for folder in (first, second))
+    assert isinstance(before, ColoredField)
+    assert isinstance(after, ColoredField)
+    torch.testing.assert_close(before.latent.color_out, after.latent.color_out)
+    with pytest.raises(UserError, match=r"source=.* has generator=latent_nerf, and this run nerf"):
+        train(tiny(tmp_path / "third", f"source={first}"))

@@ -131,6 +131,19 @@ def test_a_known_mesh_in_a_known_light_is_recovered_from_pictures() -> None:
     assert sum(errors[-5:]) < 0.1 * sum(errors[:5])
 
 
+def test_what_pulls_at_a_vertex_pulls_at_those_around_it() -> None:
+    """Oracle: the same surface bit for bit; the gradient of one vertex is a box of 27 equal parts, blurred
+    again with the same weights, which add up to 1.
+    """
+    plain, spread = Surface(8, 0.6), Surface(8, 0.6, spread=2)
+    assert torch.equal(plain.mesh().vertices, spread.mesh().vertices)
+    spread._together(spread.distance).view(9, 9, 9)[4, 4, 4].backward()
+    assert spread.distance.grad is not None
+    found = spread.distance.grad.view(9, 9, 9)
+    line = torch.tensor([0, 0, 1, 2, 3, 2, 1, 0, 0]) / 9
+    torch.testing.assert_close(found, line[:, None, None] * line[:, None] * line)
+
+
 def test_an_empty_mesh_is_the_background() -> None:
     """Oracle: no opacity, and finite colours."""
     made = Surface(4, 0.6)
