@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 
-from src.arguments import in_range, parse, typed_path
+from src.arguments import in_range, parse, to_write, typed_path
 from src.door import one_sentence
 from src.errors import UserError
 from src.evaluation import measurements
@@ -86,6 +86,7 @@ def evaluate_suite(chosen: Suite, command: str) -> int:
     )
     methods = suite.chosen_systems(chosen.systems) if chosen.systems else suite.methods(chosen.losses)
     cases = suite.cases(chosen.suite, chosen.preset, methods, chosen.seeds, out)
+    to_write(out / "suite.json")
     judge = measurements.judge_named(chosen.judge).sha256
     untrained = [case for case in cases if not suite.is_trained(case)]
     print(f"{out}: {len(cases)} runs, {len(untrained)} of them not trained yet", flush=True)

@@ -56,6 +56,15 @@ def gradient(patch: pytest.MonkeyPatch, late: Callable[[], bool]) -> None:
     )
 
 
+def penalty(patch: pytest.MonkeyPatch, late: Callable[[], bool]) -> None:
+    regularize = src.generators.nerf.regularize
+    patch.setattr(
+        src.generators.nerf,
+        "regularize",
+        lambda *given: spoilt(regularize(*given)) if late() else regularize(*given),
+    )
+
+
 def parameter(patch: pytest.MonkeyPatch, late: Callable[[], bool]) -> None:
     step = torch.optim.AdamW.step
 
@@ -75,6 +84,7 @@ def parameter(patch: pytest.MonkeyPatch, late: Callable[[], bool]) -> None:
         (latents, "prior.precision=float32"),
         (prediction, "prior.precision=float32"),
         (gradient, "loss.guidance_scale"),
+        (penalty, "loss.guidance_scale"),
         (parameter, "optimizer.lr_encoding"),
     ],
 )
