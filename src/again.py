@@ -12,7 +12,7 @@ from src.arguments import typed_path
 from src.config import RunConfig, setting_names
 from src.errors import UserError
 from src.quoting import quoted, written
-from src.run.folder import leaves, read_settings
+from src.run.folder import leaves, read_settings, say_what_changed
 
 # Where and on what a run is computed, and what is said of it once, are not taken over.
 LEFT = (
@@ -29,9 +29,11 @@ def settings_of(place: str, named: Mapping[str, str], conf: Path) -> tuple[list[
     preset= and experiment=, which would set everything anew.
     """
     path = Path(typed_path(place, "from"))
-    found = read_settings(path.parent if path.name == "config.yaml" else path)
+    folder = path.parent if path.name == "config.yaml" else path
+    found = read_settings(folder)
     if found is None:
         raise UserError(f"from={place} is no run's folder: name one that holds a run's config.yaml")
+    say_what_changed(folder)
     if clash := [name for name in ("preset", "experiment") if name in named]:
         raise UserError(f"from= and {clash[0]}= are both given: keep one of them")
     groups = {"loss": str(found["loss"]["name"]), "preset": str(found.get("preset", "smoke"))}

@@ -148,7 +148,7 @@ def _judged(judge: Judge, views: Views, prompt: str, subject: Subject | None) ->
 def _metrics(folder: Path) -> list[dict[str, Any]]:
     """The rows of metrics.jsonl, less a last one that a kill cut in half; none without such a file."""
     path, rows = folder / "metrics.jsonl", []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+    for line in path.read_bytes().splitlines() if path.is_file() else []:
         try:
             rows.append(json.loads(line))
         except ValueError:

@@ -30,7 +30,7 @@ from src.model import CHECKPOINTS
 from src.run import checkpoint
 from src.run.checkpoint import write_atomically
 from src.run.machine import peak_rss_bytes
-from src.run.seal import file_sha256, sealed, unsealed
+from src.run.seal import file_sha256, is_whole, sealed, sealed_text, unsealed
 
 # Everything that a run writes, and nothing else, may be removed or replaced in its folder.
 FILES = (
@@ -155,7 +155,7 @@ def clear(folder: Path) -> None:
 def write_settings(cfg: RunConfig, folder: Path) -> None:
     """Write config.yaml; after open_manifest, whose record of the settings before is then gone."""
     settings = yaml.safe_dump(as_dict(cfg), sort_keys=False, allow_unicode=True)
-    write_atomically(folder / "config.yaml", settings.encode())
+    write_atomically(folder / "config.yaml", sealed_text(settings).encode())
 
 
 def left_by_a_run(folder: Path) -> list[Path]:
@@ -274,9 +274,11 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def say_what_changed(folder: Path) -> None:
-    """Say which files of a run that ended are no longer those that it wrote."""
-    for name, digest in read_manifest(folder).get("files_sha256", {}).items():
-        if file_sha256(folder / name) != digest:
+    """Say which files of a run are no longer those that it wrote; rows only where it has ended."""
+    digests = read_manifest(folder).get("files_sha256", {})
+    for name in dict.fromkeys(["config.yaml", *digests]):
+        same = name not in digests or file_sha256(folder / name) == digests[name]
+        if not (same and (name != "config.yaml" or is_whole(folder / name))):
             print(f"{folder / name} is not what the run wrote: its numbers may be wrong", file=sys.stderr)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 SEAL = "sha256_of_the_rest"
+FIRST_LINE = "# sha256 of the lines below: "
 
 
 def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -26,6 +27,21 @@ def unsealed(record: Any) -> dict[str, Any]:
     if SEAL in record and record[SEAL] != _digest(rest):
         raise ValueError("its content differs from its checksum")
     return rest
+
+
+def sealed_text(text: str) -> str:
+    """A text of a format whose comments begin with #, the digest of everything below it in its first line."""
+    return f"{FIRST_LINE}{hashlib.sha256(text.encode()).hexdigest()}\n{text}"
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a text still is what `sealed_text` made of it; older ones, and none at all, count as whole."""
+    try:
+        first, _, rest = path.read_bytes().partition(b"\n")
+    except OSError:
+        return True
+    begun = FIRST_LINE.encode()
+    return not first.startswith(begun) or first == begun + hashlib.sha256(rest).hexdigest().encode()
 
 
 def file_sha256(path: Path) -> str | None:

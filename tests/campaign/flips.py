@@ -1,6 +1,6 @@
 """Bit flips and truncations in every file of a run: used, refused or repaired, and said.
 
-    python -m tests.campaign.flips [places=20] [seed=0] [out=/tmp/flips]
+    python -m tests.campaign.flips [places=20] [seed=0] [only=yaml] [out=/tmp/flips]
 
 Two runs are damaged, one that ended and one that was killed half-way.  A table is then made of them, the
 same command given again, and the table made anew.  Right: every number is the undamaged twin's, or something
@@ -23,6 +23,7 @@ import yaml
 
 from src.door import one_sentence
 from src.model import load_run
+from src.run import folder as run_folder
 from src.run.log import Log
 from src.sweeps.runs import read_runs
 from src.sweeps.table import table
@@ -86,6 +87,7 @@ def looked_at(folder: Path) -> dict[str, Any]:
 def checked(folder: Path) -> tuple[dict[str, Any] | None, str]:
     """Look, give the command again, look again; returns the numbers (None: refused) and all that was said."""
     said, found = StringIO(), {}
+    run_folder._say_damaged.cache_clear()  # it says the same once a process, and every case is another
     before = sys.stdout, sys.stderr
     sys.stdout = sys.stderr = said
 
@@ -182,8 +184,9 @@ def campaign(
 
 def main(arguments: list[str]) -> int:
     """Run the campaign and print its figures; 1 if a case was wrong."""
-    given = {"places": "20", "seed": "0", "out": "/tmp/flips"} | dict(a.split("=", 1) for a in arguments)
-    found = campaign(int(given["places"]), int(given["seed"]), Path(given["out"]))
+    given = {"places": "20", "seed": "0", "out": "/tmp/flips", "only": ""}
+    given |= dict(argument.split("=", 1) for argument in arguments)
+    found = campaign(int(given["places"]), int(given["seed"]), Path(given["out"]), given["only"])
     for case in found:
         if not case["right"]:
             print(json.dumps(case))

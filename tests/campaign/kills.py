@@ -97,7 +97,7 @@ class Case(NamedTuple):
 def outcome(folder: Path) -> dict[str, Any]:
     """What must be equal: parameters, and every row of metrics.jsonl."""
     told = json.loads((folder / "manifest.json").read_text())
-    rows = (folder / "metrics.jsonl").read_text()
+    rows = (folder / "metrics.jsonl").read_text(errors="replace")
     keys = ("parameters_sha256", "finished", "step", "unet_passes_per_sample", "opacity")
     return {"rows": rows, **{key: told[key] for key in keys}}
 

@@ -193,10 +193,26 @@ def test_a_flipped_bit_in_a_record_is_said(tmp_path: Path, capsys: pytest.Captur
     assert "manifest.json is damaged and not used" in capsys.readouterr().err
 
 
+def test_settings_that_changed_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Oracle: a flipped bit and a cut, of a run that never ended; older files are let be."""
+    path = tmp_path / "config.yaml"
+    run_folder.write_settings(tiny(tmp_path), tmp_path)
+    written = path.read_bytes()
+    for content, said in (
+        (written, False),
+        (written.replace(b"seed: 0", b"seed: 1"), True),
+        (written[:-30], True),
+        (written.partition(b"\n")[2], False),
+    ):
+        path.write_bytes(content)
+        run_folder.say_what_changed(tmp_path)
+        assert ("config.yaml is not what the run wrote" in capsys.readouterr().err) == said
+
+
 def test_settings_of_a_killed_beginning_raise_no_alarm(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Oracle: an ended run is extended and killed at each write before step 0: nobody changed a file."""
+    """Oracle: an ended run is extended and killed at each write before step 0: no file was changed."""
     cfg = tiny(tmp_path)
     run_folder.write_settings(cfg, tmp_path)
     run_folder.write_manifest(tmp_path, {"prompt": "a", "versions": {}, "step": 7})
