@@ -12,14 +12,19 @@ import psutil
 import torch
 
 from src.config import RunConfig
+from src.run.ranks import local_rank
 from src.talk import say_at_once
 
 HANG_UP = getattr(signal, "SIGHUP", None)  # Windows has none
 
 
 def choose_device(cfg: RunConfig) -> torch.device:
-    """Return the device named, else CUDA where there is one, else the processor (MPS is unmeasured)."""
-    return torch.device(cfg.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    """Return the device named, else CUDA where there is one, else the processor (MPS is unmeasured).
+
+    Of several processes on a machine each takes a CUDA device of its own.
+    """
+    chosen, here = torch.device(cfg.device or ("cuda" if torch.cuda.is_available() else "cpu")), local_rank()
+    return chosen if here is None or chosen.type == "cpu" else torch.device("cuda", here)
 
 
 def set_up(cfg: RunConfig, device: torch.device, before: Mapping[str, Any]) -> int | None:
@@ -34,7 +39,7 @@ def set_up(cfg: RunConfig, device: torch.device, before: Mapping[str, Any]) -> i
         threads = min(2, cores())  # it only feeds the device
     if used and threads != used:
         print(f"threads={threads}, but this run used {used} so far: its last bits may differ", flush=True)
-    if before.get("device", str(device)) != str(device):
+    if torch.device(before.get("device", device)).type != device.type:
         print(
             f"device={device}, but this run used {before['device']} so far: its numbers will differ",
             flush=True,

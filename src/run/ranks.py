@@ -76,6 +76,28 @@ class Ranks(NamedTuple):
         return there
 
 
+def local_rank() -> int | None:
+    """Which of this machine's processes this is, and so which device it takes; None if it is alone."""
+    return int(os.environ.get("LOCAL_RANK", 0)) if int(os.environ.get("WORLD_SIZE", 1)) > 1 else None
+
+
+def take_own_device(cfg: RunConfig, devices: int) -> None:
+    """Make this process's device the current one, before any of its kernels or messages.
+
+    Raises UserError where the command names one device for all, or started more processes than there are.
+    """
+    here = local_rank() or 0
+    if cfg.device not in (None, "cuda"):
+        raise UserError(
+            f"device={cfg.device} is one device, and each process takes its own: leave device= out"
+        )
+    if here >= devices:
+        raise UserError(
+            f"there are {devices} CUDA devices here and more processes: choose --nproc-per-node={devices}"
+        )
+    torch.cuda.set_device(here)
+
+
 @contextmanager
 def join(cfg: RunConfig) -> Iterator[Ranks]:
     """Meet the other processes, if torchrun has started several; all but the first are silent meanwhile.
@@ -97,6 +119,8 @@ def join(cfg: RunConfig) -> Iterator[Ranks]:
             "critic and source only: choose one process, or loss=nfsd"
         )
     on_cuda = cfg.device != "cpu" and torch.cuda.is_available()
+    if on_cuda:
+        take_own_device(cfg, torch.cuda.device_count())
     distributed.init_process_group("nccl" if on_cuda else "gloo")
     try:
         with open(os.devnull, "w") as nobody, redirect_stdout(sys.stdout if ranks.first else nobody):

@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 
-from src.config import as_dict, identity
+from src.config import as_dict, identity, run_name
 from src.errors import UserError
 from src.run import checkpoint
 from src.run import folder as run_folder
@@ -157,6 +157,22 @@ def test_a_run_belongs_to_its_weights_and_not_to_their_place(tmp_path: Path) -> 
         UserError, match=r"absent: name the same weights with prior\.small_autoencoder=FOLDER"
     ):
         run_folder.check_same_prior(cfg, ours, ours | {"small_autoencoder": {"sha256": {"x": "d" * 64}}})
+
+
+def test_a_lora_counts_where_there_is_one(tmp_path: Path) -> None:
+    """Oracle: no run is renamed by the setting; another scale or other content is refused."""
+    plain = tiny(tmp_path, "prior.name=mine")
+    styled = tiny(tmp_path, "prior.name=mine", "prior.lora=a.safetensors")
+    assert not any(name.startswith("lora") for name in identity(plain)["prior"])
+    assert run_name(styled) != run_name(plain)
+    assert run_folder.check_same_run(styled, identity(plain))  # so their files are compared
+    assert run_folder.check_same_run(plain, identity(styled))
+    weaker = tiny(tmp_path, "prior.name=mine", "prior.lora=b.safetensors", "prior.lora_scale=0.5")
+    with pytest.raises(UserError, match=r"with prior\.lora_scale=1\.0, not 0\.5"):
+        run_folder.check_same_run(weaker, identity(styled))
+    model = {"model": {"sha256": {"unet": "a" * 64}}}
+    with pytest.raises(UserError, match=r"prior's LoRA .* b{12}…, not absent: .*prior\.lora=FILE"):
+        run_folder.check_same_prior(plain, model, model | {"lora": {"sha256": {"file": "b" * 64}}})
 
 
 def test_where_the_prior_lies_is_no_difference(tmp_path: Path) -> None:

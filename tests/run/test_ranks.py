@@ -13,8 +13,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
+from torch import distributed
 
 from src.errors import UserError
+from src.run.machine import choose_device
 from src.run.ranks import Ranks, join
 from src.train import train
 from tests.runs import TINY, tiny
@@ -57,6 +59,30 @@ def test_what_cannot_be_shared_is_said_first(
     """Oracle: one sentence before anybody is waited for."""
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UserError, match=sentence), join(tiny(tmp_path, *settings)):
+        pass
+
+
+def test_each_process_takes_a_device_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: torchrun's LOCAL_RANK; the device is current before the processes meet."""
+    done: list[object] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", done.append)
+    monkeypatch.setattr(distributed, "init_process_group", done.append)
+    monkeypatch.setattr(distributed, "destroy_process_group", lambda: None)
+    cfg = tiny(tmp_path, "device=cuda")
+    assert choose_device(cfg) == torch.device("cuda")
+    for name, number in {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, number)
+    assert choose_device(cfg) == torch.device("cuda:1")
+    assert choose_device(tiny(tmp_path, "device=cpu")) == torch.device("cpu")
+    with join(cfg) as ranks:
+        assert ranks == Ranks(1, 2)
+    assert done == [1, "nccl"]
+    with pytest.raises(UserError, match="device=cuda:0 is one device"), join(tiny(tmp_path, "device=cuda:0")):
+        pass
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(UserError, match=r"2 CUDA devices here .* --nproc-per-node=2"), join(cfg):
         pass
 
 
