@@ -134,7 +134,7 @@ def _read(source: Source, layers: set[str]) -> list[tuple[str, Change]]:
 
 
 def _settings(source: Source, metadata: dict[str, str]) -> dict[str, Any]:
-    """What peft was told, by part or of the UNet alone; UserError for what makes other sums of the matrices."""
+    """What peft was told, by part or of the UNet alone; UserError for what would make other sums of them."""
     told: dict[str, Any] = json.loads(metadata.get(HEADER, "{}"))
     for name, value in told.items():
         if name.rpartition(".")[2] in BEYOND and value:
