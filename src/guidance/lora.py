@@ -4,9 +4,9 @@ A layer y = W x becomes (W + scale alpha / r B A) x; A maps to r numbers, B from
 sum is made in float32 and rounded once to the network's own precision.  A step then costs what it did, and
 VSD's critic, which adds a LoRA of its own (src/guidance/critic.py), begins at the prior so changed.
 
-Files name layers in many ways: diffusers' (unet.…lora_A, …lora.down, …processor.to_q_lora.down), peft's
-(base_model.model.…) and kohya's (lora_unet_…, every point an underscore).  No name is taken apart: all names
-of the layers that there are get listed, and a file's must be among them.
+Files name layers in many ways: diffusers' (unet.…lora_A, …lora.down, …processor.to_q_lora.down) and kohya's
+(lora_unet_…, every point an underscore).  No name is taken apart: all names of the layers that there are get
+listed, and a file's must be among them.  (peft's own, base_model.…, is not: its alpha is in another file.)
 """
 
 import json
@@ -32,7 +32,7 @@ ALPHA = re.compile(r"(?P<layer>.+)\.alpha")
 SIDES = {"down": "down", "A": "down", "up": "up", "B": "up"}
 HEADER = "lora_adapter_metadata"  # where diffusers writes peft's settings
 # Those of peft's settings that make something else of the matrices.
-BEYOND = ("use_rslora", "use_dora", "alpha_pattern", "rank_pattern", "lora_bias")
+BEYOND = ("use_rslora", "use_dora", "alpha_pattern", "lora_bias")
 # Names of 2023 for CLIP's matrices.
 OLD_TEXT = {"q_proj": "to_q", "k_proj": "to_k", "v_proj": "to_v", "out_proj": "to_out"}
 
@@ -67,7 +67,7 @@ def merge(source: Source, scale: float, unet: nn.Module, text_encoder: nn.Module
     """
     layers = dict(_named("unet", unet)) | dict(_named("text_encoder", text_encoder))
     try:
-        changes = _read(source.weights()[0], set(layers))
+        changes = _read(source, set(layers))
     except UserError:
         raise
     except Exception as error:  # a broken file breaks its reader in any way it likes
@@ -95,21 +95,20 @@ def _named(part: str, network: nn.Module) -> Iterator[tuple[str, Any]]:
             stem, _, last = each.rpartition(".")
             if part == "text_encoder" and last in OLD_TEXT:
                 yield f"{part}.{stem}.{OLD_TEXT[last]}", layer
-            if part == "unet":  # alone in their file, its layers have no prefix, or peft's
-                old = [each.removesuffix(".0")] if each.endswith("to_out.0") else []
-                for spelled in (each, *old):
-                    yield spelled, layer
-                    yield f"unet.{spelled}", layer
-                    yield f"base_model.model.{spelled}", layer
+            if part == "unet":  # alone in their file, its layers have no prefix
+                yield each, layer
+                if each.endswith("to_out.0"):
+                    yield each.removesuffix(".0"), layer
+                    yield f"unet.{each.removesuffix('.0')}", layer
 
 
-def _read(file: Path, layers: set[str]) -> list[tuple[str, Change]]:
+def _read(source: Source, layers: set[str]) -> list[tuple[str, Change]]:
     """A file's changes by layer; raises UserError if it holds anything else, or none."""
     sides: dict[str, dict[str, Tensor]] = {}
     alphas: dict[str, float] = {}
     unmatched = []
-    with safe_open(file, framework="pt") as tensors:
-        told = _settings(file, tensors.metadata() or {})
+    with safe_open(source.weights()[0], framework="pt") as tensors:
+        told = _settings(source, tensors.metadata() or {})
         for key in tensors.keys():  # noqa: SIM118 (it is no dict)
             plain = key.replace(".processor.", ".")
             if (found := MATRIX.fullmatch(plain)) and found["layer"] in layers:
@@ -122,22 +121,26 @@ def _read(file: Path, layers: set[str]) -> list[tuple[str, Change]]:
         said = (
             f"{len(unmatched)} tensors that belong to no layer of this prior ({min(unmatched, default='')})"
         )
-        raise UserError(f"prior.lora={file} holds {said if unmatched else 'nothing'}: {REMEDY}")
+        raise UserError(f"prior.lora={source.name} holds {said if unmatched else 'nothing'}: {REMEDY}")
     changes = []
-    for name, both in sides.items():
+    for name in {**sides, **alphas}:
+        both = sides.get(name, {})
         if set(both) != {"down", "up"}:
-            raise UserError(f"prior.lora={file} has half of what changes {name}: {REMEDY}")
-        default = told.get(f"{name.partition('.')[0]}.lora_alpha", len(both["down"]))
-        changes.append((name, Change(both["down"], both["up"], alphas.get(name, float(default)))))
+            raise UserError(f"prior.lora={source.name} has half of what changes {name}: {REMEDY}")
+        usual = told.get("lora_alpha", len(both["down"]))
+        alpha = alphas.get(name, float(told.get(f"{name.partition('.')[0]}.lora_alpha", usual)))
+        changes.append((name, Change(both["down"], both["up"], alpha)))
     return changes
 
 
-def _settings(file: Path, metadata: dict[str, str]) -> dict[str, Any]:
-    """What peft was told, by part; raises UserError for what would make other sums of the matrices."""
+def _settings(source: Source, metadata: dict[str, str]) -> dict[str, Any]:
+    """What peft was told, by part or of the UNet alone; UserError for what would make other sums of them."""
     told: dict[str, Any] = json.loads(metadata.get(HEADER, "{}"))
     for name, value in told.items():
         if name.rpartition(".")[2] in BEYOND and value:
-            raise UserError(f"prior.lora={file} was made with {name}={value}, which we do not know: {REMEDY}")
+            raise UserError(
+                f"prior.lora={source.name} was made with {name}={value}, which we do not know: {REMEDY}"
+            )
     return told
 
 

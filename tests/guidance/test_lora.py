@@ -117,6 +117,10 @@ def test_pefts_alpha_in_the_header_counts(tiny_folder: Path, tiny_prior: Prior, 
     pefts = load_prior(settings(tiny_folder, saved(peft(found), tmp_path, header)), "cpu")
     for one, other in zip(asked(kohyas), asked(pefts), strict=True):
         assert torch.equal(one, other)
+    of_unet = {name.removeprefix("unet."): pair for name, pair in found.items() if name.startswith("unet")}
+    alone = saved(peft(of_unet), tmp_path, {"lora_adapter_metadata": json.dumps({"lora_alpha": ALPHA})})
+    unet = load_prior(settings(tiny_folder, alone), "cpu").unet.state_dict()
+    assert all(torch.equal(unet[name], right) for name, right in kohyas.unet.state_dict().items())
     header = {"lora_adapter_metadata": json.dumps(told | {"unet.use_rslora": True})}
     with pytest.raises(UserError, match=r"made with unet\.use_rslora=True, which we do not know"):
         load_prior(settings(tiny_folder, saved(peft(found), tmp_path, header)), "cpu")
