@@ -42,11 +42,17 @@ class Job:
 class Trainer:
     """The process that trains a job."""
 
-    def __init__(self, job: Job, command: Sequence[str]) -> None:
+    def __init__(self, job: Job, process: psutil.Popen | psutil.Process) -> None:
         self.job, self.asked = job, ""  # to "pause" or to "stop", if anybody has
         self.lines: deque[str] = deque(maxlen=LINES)
-        # In a session of its own, Ctrl-C in the studio's terminal does not reach it twice.
-        self._process: psutil.Popen | psutil.Process = psutil.Popen(
+        self._process = process
+        self._listening = threading.Thread(target=self._listen, daemon=True)
+        self._listening.start()
+
+    @classmethod
+    def begun(cls, job: Job, command: Sequence[str]) -> "Trainer":
+        """A process that begins now."""
+        process = psutil.Popen(
             [*command, *job.arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -55,24 +61,18 @@ class Trainer:
             encoding="utf-8",
             errors="replace",
             env=os.environ | {"PYTHONUNBUFFERED": "1"},
-            start_new_session=True,
+            start_new_session=True,  # or Ctrl-C in the studio's terminal would reach it twice
         )
-        self._listening = threading.Thread(target=self._listen, daemon=True)
-        self._listening.start()
+        return cls(job, process)
 
     @classmethod
     def found_again(cls, job: Job, pid: int, created: float) -> "Trainer | None":
-        """The process that an earlier studio started, unless it has ended since."""
+        """The process that an earlier studio began, unless it has ended since; what it says is lost."""
         try:
             process = psutil.Process(pid)
-            if process.create_time() != created:
-                return None
+            return cls(job, process) if process.create_time() == created else None
         except psutil.Error:
             return None
-        found = cls.__new__(cls)
-        found.job, found.asked, found.lines = job, "", deque()
-        found._process, found._listening = process, threading.Thread()
-        return found
 
     def whose(self) -> dict[str, Any]:
         """What an heir of this studio needs to find the process again."""
@@ -112,11 +112,11 @@ class Trainer:
         return last if code == 2 else f"The trainer failed by a mistake of ours: {last}"
 
     def _listen(self) -> None:
-        assert self._process.stdout is not None
-        with self._process.stdout as said:
-            for line in said:
-                if line.strip():
-                    self.lines.append(line.strip())
+        if isinstance(self._process, psutil.Popen):
+            with self._process.stdout as said:
+                for line in said:
+                    if line.strip():
+                        self.lines.append(line.strip())
 
 
 class Trainings:
@@ -224,7 +224,7 @@ class Trainings:
 
     def _next(self) -> None:
         if self.current is None and self.queue and not self.held and not self._others():
-            self.current = Trainer(self.queue.pop(0), self._command)
+            self.current = Trainer.begun(self.queue.pop(0), self._command)
             self._remember()
 
     def _remember(self) -> None:

@@ -117,7 +117,7 @@ def test_an_object_is_made_on_the_page(tmp_path: Path) -> None:
     """Oracle: what a visitor sees: unknown words, a shape, a pause that outlives a reload and the studio,
     steps that go on from there, a mesh.  Times are printed (-s); they are the machine's.
     """
-    outputs, patience = tmp_path / "outputs", 240
+    outputs, patience = tmp_path / "outputs", 600
     with served(outputs) as url, chromium(url, tmp_path / "profile") as page:
         up = page.until("typeof state !== 'undefined' && state !== null", patience)
         page.call("Input.insertText", text="a cyan lion")
