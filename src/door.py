@@ -67,8 +67,8 @@ def runs_of(composed: DictConfig, given: Sequence[str], sweep: bool = False) -> 
             run.system = system if run is runs[-1] else f"{system}/{name}"
     out = runs[-1].out
     if out is None or sweep:
-        return systems.placed(runs, Path(out or "outputs"))
-    return systems.at(runs, Path(out))
+        return systems.placed(runs, out or "outputs")
+    return systems.at(runs, out)
 
 
 def settings(*arguments: str) -> RunConfig:

@@ -6,6 +6,7 @@ stage.fine.loss=nfsd in one.  The last stage's run lies in the system's own fold
 a run takes a system; those before lie in folders of it, by their names.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -56,17 +57,18 @@ def stages_of(system: str, preset: str, given: Sequence[str], conf: Path) -> dic
     return found
 
 
-def placed(stages: Sequence[RunConfig], below: Path) -> list[RunConfig]:
+def placed(stages: Sequence[RunConfig], below: str) -> list[RunConfig]:
     """Stages with their folders, the system's being in `below`; a single run is its own only stage."""
-    return at(stages, below / run_name(*stages))
+    return at(stages, os.path.join(below, run_name(*stages)))
 
 
-def at(stages: Sequence[RunConfig], folder: Path) -> list[RunConfig]:
+def at(stages: Sequence[RunConfig], folder: str) -> list[RunConfig]:
     """Stages in a system's folder, each with what it begins from."""
-    outs = [*(folder / str(stage.system).rpartition("/")[2] for stage in stages[:-1]), folder]
-    sources = [stages[0].source, *map(str, outs[:-1])]
+    names = [str(stage.system).rpartition("/")[2] for stage in stages[:-1]]
+    outs = [*(os.path.join(folder, name) for name in names), folder]  # ./~ stays what it is
+    sources = [stages[0].source, *outs[:-1]]
     return [
-        replace(stage, out=str(out), source=source)
+        replace(stage, out=out, source=source)
         for stage, out, source in zip(stages, outs, sources, strict=True)
     ]
 

@@ -128,7 +128,7 @@ def cases(suite: str, preset: str, chosen: Sequence[Method], seeds: int, out: Pa
     for seed in range(seeds):
         for prompt in prompts:
             for name, each, method in zip(names, composed, chosen, strict=True):
-                *_, one = placed([replace(stage, prompt=prompt, seed=seed) for stage in each], out)
+                *_, one = placed([replace(stage, prompt=prompt, seed=seed) for stage in each], str(out))
                 found.append(Case(prompt, name, seed, one, Path(str(one.out)), method))
     return found
 
