@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, StrEnum
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -250,6 +251,10 @@ class RunConfig:
             raise UserError(
                 "generator=mesh begins from a finished run: name it, as in source=outputs/NAME, or begin "
                 "with a ball, as in mesh.ball=0.5"
+            )
+        if mesh and (missing := [name for name in ("scipy", "skimage", "trimesh") if not find_spec(name)]):
+            raise UserError(
+                f"generator=mesh needs {missing[0]}, which is not installed: pip install -e '.[mesh]'"
             )
         if self.source_prompt is not None and not (self.source and self.source_prompt.strip()):
             raise UserError(

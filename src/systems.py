@@ -64,8 +64,8 @@ def placed(stages: Sequence[RunConfig], below: str) -> list[RunConfig]:
 
 def at(stages: Sequence[RunConfig], folder: str) -> list[RunConfig]:
     """Stages in a system's folder, each with what it begins from."""
-    # Joined as text: a Path would make ./~x into ~x, which is somebody's home.
-    outs = [*(os.path.join(folder, str(stage.system).rpartition("/")[2]) for stage in stages[:-1]), folder]
+    names = [str(stage.system).rpartition("/")[2] for stage in stages[:-1]]
+    outs = [*(os.path.join(folder, name) for name in names), folder]  # ./~ stays what it is
     sources = [stages[0].source, *outs[:-1]]
     return [
         replace(stage, out=out, source=source)

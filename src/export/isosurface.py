@@ -17,7 +17,7 @@ from trimesh.graph import connected_component_labels
 
 from src.errors import UserError
 from src.evaluation.failures import EMPTY, FLOATERS
-from src.evaluation.surface import project, silhouettes
+from src.evaluation.surface import OPAQUE, project, silhouettes
 from src.evaluation.views import Views
 from src.export.texture import rasterise
 from src.model import MeshModel, Model
@@ -87,8 +87,9 @@ def levelled(model: Model, views: Views, resolution: int) -> tuple[Float[Tensor,
     share = float(inside.float().mean())
     if share < EMPTY:
         raise UserError(
-            f"there is no surface to take: only {share:.1%} of all rays end in the object; look at the run's "
-            "turntable, and train longer or with another seed"
+            f"there is no surface to take: only {share:.1%} of all rays end in the object, having met an "
+            f"opacity of {OPAQUE:g}, and the largest that any meets is {views.opacity.max():.2g}: look "
+            "at the run's turntable, and train longer or with another seed"
         )
     volume = wall_opacity(model, resolution)
     return volume, best_level(peaks(volume, model.field.radius, views.camera), inside)

@@ -84,6 +84,10 @@ def export(cfg: MeshConfig) -> str:
     views = of_run(settings, model)
     if isinstance(model, MeshModel):
         mesh, look = isosurface.own(model, cfg.faces), texture.trained(model, settings.mesh.shows)
+        if cfg.closed == "true" and isosurface.open_edges(mesh):
+            raise UserError(
+                f"faces={cfg.faces} is too few for a closed surface here: choose more, or faces=0"
+            )
     else:
         # One half of the views chooses the level, the other half judges the outcome.
         half = views.every_other(0)

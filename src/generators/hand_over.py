@@ -30,12 +30,7 @@ def handed_over(cfg: RunConfig, before: RunConfig, scene: Scene, device: torch.d
     if isinstance(scene, MeshModel):
         return taken_over(cfg, before, scene, device)
     model = in_color(scene)
-    try:
-        from src.export import isosurface, texture
-    except ImportError as error:
-        raise UserError(
-            f"a mesh's start needs {error.name}, which is not installed: pip install -e '.[mesh]'"
-        ) from error
+    from src.export import isosurface, texture  # packages that only meshes need
 
     made = build_mesh(cfg, device)
     volume, level = isosurface.levelled(model, of_run(before, model, LOOK).every_other(0), RESOLUTION)
