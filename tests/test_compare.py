@@ -19,8 +19,15 @@ from src.compare import Settings, main
         (["prompt=a lion", "path=nowhere"], "prior.path=nowhere is no folder"),
     ],
 )
-def test_a_slip_is_one_sentence(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_slip_is_one_sentence(
+    arguments: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """Oracle: the sentence, alone, and exit code 2."""
+    monkeypatch.chdir(tmp_path)
     assert main(arguments) == 2
     err = capsys.readouterr().err
     assert err.startswith(said)

@@ -19,11 +19,11 @@ from src.assemble import make_guide
 from src.config import LOSSES, GeneratorKind, RunConfig
 from src.generators.latents import Latents
 from src.generators.nerf import NeRF
+from src.generators.source import Source
 from src.guidance.critic import Critic
 from src.guidance.gaussian import WordTokenizer
 from src.guidance.losses import DDS, VSD, DistillationLoss
 from src.guidance.prior import Prior
-from src.guidance.prompts import PromptBank
 from src.guidance.schedule import ScheduleConfig
 from src.guidance.terms import ScoreTerms
 from src.model import Model
@@ -197,13 +197,11 @@ def fast_step(
     prior, model = Prior(**vars(copy.deepcopy(networks))), scene()
     batch = len(times) if times else 2
     cfg, optimizer = settings(loss, batch, resolution), Noting(model)
-    guide, source = make_guide(cfg, prior), None
+    before = Source(NeRF(cfg, scene(SEED + 1), prior), SOURCE_PROMPT) if loss == DDS() else None
+    guide = make_guide(cfg, prior, before)
     if guide.critic is not None:
         after_some_training(guide.critic)
-    if loss == DDS():
-        guide.source_prompts = PromptBank(prior, SOURCE_PROMPT, cfg.prompts)
-        source = NeRF(cfg, scene(SEED + 1), prior)
-    run = Run(cfg, NeRF(cfg, model, prior), optimizer, guide, source)
+    run = Run(cfg, NeRF(cfg, model, prior), optimizer, guide, before.generator if before else None)
     t, camera = torch.tensor(times) if times else None, cameras(batch, resolution)
     done = take_step(run, STEP, Streams(SEED, STEP), lambda _: nullcontext(), t, camera)
     return Step(done.seen.latents, done.t, optimizer.gradients), done.terms

@@ -117,10 +117,10 @@ def test_killed_in_any_stage_it_ends_as_if_it_had_not_been(
     assert taken == [(system, step) for system in ("magic3d/coarse", "magic3d") for step in range(3)]
     for stage in (".", "coarse"):
         assert (
-            manifest(Path("cut") / stage)["parameters_sha256"]
-            == (manifest(whole / stage)["parameters_sha256"])
+            read_manifest(Path("cut") / stage)["parameters_sha256"]
+            == (read_manifest(whole / stage)["parameters_sha256"])
         )
-    assert manifest(Path("cut"))["resumed_from_steps"] == [2]
+    assert read_manifest(Path("cut"))["resumed_from_steps"] == [2]
 
 
 def test_a_stage_does_not_go_on_from_what_is_another_now(whole: Path) -> None:

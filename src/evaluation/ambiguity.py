@@ -42,7 +42,7 @@ from src.run.checkpoint import write_atomically
 from src.streams import Streams
 from src.toybox.world.captions import covered, named
 
-GRADES = ("anything", "a class", "a kind", "one thing")  # of conf/prompts/ambiguity_1 ... 4
+GRADES = ("anything", "a class", "a kind", "one thing")  # of conf/prompts/vague_1 ... 4
 OWN = "the prior's samples"
 SAMPLER = {"guidance_scale": 7.5, "steps": 25, "eta": 1.0}
 
@@ -94,7 +94,7 @@ TITLES = {
 
 def questions() -> dict[str, str]:
     """The grade of every prompt."""
-    lists = [prompt_list("prompts", f"ambiguity_{number}", CONF) for number in range(1, len(GRADES) + 1)]
+    lists = [prompt_list("prompts", f"vague_{number}", CONF) for number in range(1, len(GRADES) + 1)]
     return {prompt: grade for grade, prompts in zip(GRADES, lists, strict=True) for prompt in prompts}
 
 

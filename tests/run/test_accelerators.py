@@ -168,6 +168,7 @@ def test_nerfacc_is_not_built_here_and_nobody_starts_to(
     with pytest.raises(ImportError, match="has not been built"):
         accelerators._attempt_nerfacc(tiny(tmp_path), CPU)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    (tmp_path / "nerfacc_cuda").mkdir()
     (tmp_path / "nerfacc_cuda" / "nerfacc_cuda.so").write_text("no library")
     with pytest.raises(ImportError, match=r"nerfacc_cuda\.so"):
         accelerators._attempt_nerfacc(tiny(tmp_path), CPU)
