@@ -152,7 +152,11 @@ def campaign(
                         except Exception as error:
                             case = {"end": f"traceback: {type(error).__name__}: {error}", "right": False}
                         else:
-                            equal = json.loads(json.dumps(numbers)) == expected
+                            given = json.loads(json.dumps(numbers))
+                            equal = given == expected
+                            if given and (state, name, way) == ("stopped", "metrics.jsonl", "cut"):
+                                # A last row cut in half is what a kill leaves: not counted, and repeated.
+                                equal = given | {"before": 0} == expected | {"before": 0}
                             words = (Path(name).name, "damaged", "broken", "is not what", "left out")
                             named = any(word in said for word in words)
                             if numbers is None:
