@@ -6,6 +6,7 @@ The device pretends (tests/pretend_cuda.py); what a kernel computes is a process
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 
 from src.door import settings
 from src.evaluation import looks, measurements, views
+from src.export import video
 from src.generators import hand_over
 from src.model import load_scene
 from src.scene import device_march
@@ -32,6 +34,7 @@ SCALED = [
     *("occupancy.resolution=4", "occupancy.every=2", "render.samples_per_ray=8", "render.chunk_samples=600"),
     *("logging.preview_size=8", "logging.preview_every=100", "video.views=1", "video.size=9"),
 ]
+SHEET = partial(video.contact_sheet, columns=1)  # a third of a run's time would be views of its end
 
 
 @pytest.fixture
@@ -76,6 +79,7 @@ def fitted(sd: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("path") / "vsd"
     chosen = [sd, f"out={folder}", "loss=vsd", "prompts.perp_neg=1.0", "prompts.interpolate=true"]
     with pretend_cuda(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(video, "contact_sheet", SHEET)
         train(settings(*SCALED, *chosen, "steps=2"))
         patch.setattr("src.train.preflight", lambda *_: [])  # once is enough
         train(settings(*SCALED, *chosen, "steps=3"))
@@ -125,6 +129,7 @@ def test_whatever_is_optimised_mixes_no_devices(
 ) -> None:
     """Oracle: as above; one step each, since the pre-flight and the export are the same."""
     monkeypatch.setattr("src.train.preflight", lambda *_: [])
+    monkeypatch.setattr(video, "contact_sheet", SHEET)
     monkeypatch.setattr(views, "AZIMUTHS", 4)
     few = {"LOOK": 16, "RESOLUTION": 16, "POINTS": 256, "BATCH": 128, "STEPS": 2}  # of a mesh's beginning
     for name, number in few.items():
