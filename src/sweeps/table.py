@@ -13,7 +13,7 @@ from src.evaluation.suite.figures import FIGURES, flags_of, value_of
 from src.evaluation.suite.report import MAIN
 from src.run.checkpoint import write_atomically
 from src.run.folder import check_own
-from src.sweeps.runs import Run, Value, compare_draws, differing, digest, remembered
+from src.sweeps.runs import Run, Value, compare_draws, differing, digest, independent, remembered
 
 
 class Column(NamedTuple):
@@ -31,7 +31,11 @@ class Column(NamedTuple):
 
 def table(runs: Sequence[Run]) -> list[Column]:
     """The columns of a sweep's table: settings that differ, what a run cost, what evaluation found."""
-    columns = [Column(name, [run.settings.get(name) for run in runs]) for name in differing(runs)]
+    differ = differing(runs)
+    telling = independent(runs) if "system" in differ else differ  # a system decides most of the others
+    columns = [
+        Column(name, [run.settings.get(name) for run in runs], to_read=name in telling) for name in differ
+    ]
     steps = [run.manifest.get("step", len(run.draws)) for run in runs]
     seconds = [sum(run.manifest["seconds"].values()) if "seconds" in run.manifest else None for run in runs]
     passes = [run.manifest.get("unet_passes_per_sample") for run in runs]
@@ -64,7 +68,7 @@ def table(runs: Sequence[Run]) -> list[Column]:
     return [
         *columns,
         Column("draws", [digest(run.draws) for run in runs], to_read=False),
-        Column("run", [run.folder.name for run in runs]),
+        Column("run", [_name(run) for run in runs]),
     ]
 
 
@@ -97,6 +101,11 @@ def write_table(folder: Path, runs: Sequence[Run]) -> Path:
     path = folder / "sweep.md"
     write_atomically(path, ("\n\n".join(text) + "\n").encode())
     return path
+
+
+def _name(run: Run) -> str:
+    stage = "/" in str(run.settings.get("system"))
+    return f"{run.folder.parent.name}/{run.folder.name}" if stage else run.folder.name
 
 
 def _state(run: Run) -> str:
