@@ -76,7 +76,7 @@ def command_of(folder: Path, found: Mapping[str, Any]) -> str:
     if found.get("generator", "nerf") != "nerf":
         arguments.append(f"generator={found['generator']}")
     arguments.append(f"preset={found['preset']}")
-    prior = found["prior"]["name"]
+    prior = found.get("prior", {}).get("name", "")
     usual = compose([f"prompt={found['prompt']}", f"preset={found['preset']}"]).prior.name
     if prior != usual and (CONF / "prior" / f"{prior}.yaml").is_file():
         arguments.append(f"prior={prior}")

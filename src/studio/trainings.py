@@ -214,7 +214,7 @@ class Trainings:
 
     def _watch(self) -> None:
         while not self._closed.wait(LOOKS_SECONDS):
-            with self._lock:
+            with self._lock, suppress(OSError):  # of a look at the runs: there will be another
                 if self.current is not None and self.current.ended():
                     if outcome := self.current.outcome():
                         self.said[self.current.job.name] = outcome
@@ -224,7 +224,11 @@ class Trainings:
 
     def _next(self) -> None:
         if self.current is None and self.queue and not self.held and not self._others():
-            self.current = Trainer.begun(self.queue.pop(0), self._command)
+            job = self.queue.pop(0)
+            try:
+                self.current = Trainer.begun(job, self._command)
+            except OSError as error:
+                self.said[job.name] = f"The trainer cannot be started ({error.strerror})."
             self._remember()
 
     def _remember(self) -> None:

@@ -119,6 +119,15 @@ def test_a_killed_trainer_is_told_and_the_next_one_begins(desk: Desk) -> None:
     assert not desk.trainings.state()["said"]
 
 
+def test_a_trainer_that_cannot_be_started_is_told(tmp_path: Path) -> None:
+    """Oracle: the system's reason, and an empty queue."""
+    trainings = Trainings(tmp_path, command=["/nowhere/python"])
+    trainings.add(Job("a", []))
+    assert trainings.state()["said"] == {"a": "The trainer cannot be started (No such file or directory)."}
+    assert not trainings.state()["queue"]
+    trainings.close()
+
+
 def test_the_same_run_is_not_begun_twice(desk: Desk) -> None:
     """Oracle: a sentence for what trains; what waits stands in the queue once, at its end."""
     for name in "abc":
