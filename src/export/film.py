@@ -1,16 +1,13 @@
-"""A film by ffmpeg, which imageio-ffmpeg's wheel brings: frames through a pipe, and its exit code heeded.
+"""A film by imageio and the ffmpeg in its wheel, and whether it is whole.
 
-ffmpeg that runs out of disk leaves what it has under the name it was given, and says so by that code alone.
+ffmpeg that runs out of disk leaves what it has under the name it was given, and imageio does not look at its
+exit code: so the frames are counted once more.
 """
 
 import errno
-import signal
-import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
-from itertools import chain
 from pathlib import Path
-from tempfile import TemporaryFile
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -18,15 +15,13 @@ from numpy.typing import NDArray
 
 from src.errors import UserError
 
-CRF = "10"  # of H.264's 0 (lossless) to 51
 
-
-def encoder() -> str:
-    """Where ffmpeg is; raises UserError where there is none."""
+def check_encoder() -> None:
+    """Raise UserError where there is no ffmpeg."""
     import imageio_ffmpeg
 
     try:
-        return str(imageio_ffmpeg.get_ffmpeg_exe())
+        imageio_ffmpeg.get_ffmpeg_exe()
     except RuntimeError as error:
         raise UserError(
             f"films need ffmpeg, and imageio-ffmpeg finds none ({' '.join(str(error).split())}): pip "
@@ -37,35 +32,39 @@ def encoder() -> str:
 def write_film(path: Path, frames: Iterator[UInt8[np.ndarray, "height width 3"]], fps: int) -> None:
     """Write H.264 in an mp4 whose index comes first, so that it plays while it loads.
 
-    Raises OSError with ffmpeg's last words if it could not write all of it.
+    Raises OSError if not all of it could be written.
     """
-    first = _even(next(frames))
-    size = f"{first.shape[1]}x{first.shape[0]}"
-    given = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", str(fps), "-i", "-", "-an"]
-    made = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", CRF, "-movflags", "+faststart"]
-    command = [encoder(), "-y", "-v", "error", *given, *made, str(path)]
-    with TemporaryFile() as said:
-        # In a session of its own: Ctrl-C is ours to answer.
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=said, start_new_session=True) as ffmpeg:
-            assert ffmpeg.stdin is not None
-            try:
-                with suppress(BrokenPipeError):  # it has ended, and its code says how
-                    for frame in chain([first], map(_even, frames)):
-                        ffmpeg.stdin.write(frame.tobytes())
-                with suppress(BrokenPipeError):
-                    ffmpeg.stdin.close()
-            except BaseException:
-                ffmpeg.kill()
-                raise
-        if ffmpeg.returncode:
-            said.seek(0)
-            words = said.read().decode(errors="replace").strip().splitlines()
-            raise OSError(errno.EIO, words[-1] if words else _ending(ffmpeg.returncode))
+    import imageio.v2 as imageio  # nobody else needs it
+
+    writer: Any = imageio.get_writer(
+        path,
+        fps=fps,
+        codec="libx264",
+        pixelformat="yuv420p",
+        quality=8,
+        macro_block_size=1,
+        ffmpeg_log_level="error",
+        output_params=["-movflags", "+faststart"],
+    )
+    count = 0
+    try:
+        for frame in frames:
+            writer.append_data(_even(frame))
+            count += 1
+    finally:
+        writer.close()  # as a context it stays open after an error, and ffmpeg would write on
+    found = _frames_of(path)
+    if found != count:
+        raise OSError(errno.EIO, f"ffmpeg left {found} of {count} frames")
 
 
-def _ending(code: int) -> str:
-    killed = signal.strsignal(-code) if code < 0 else None
-    return f"ffmpeg ended with {killed or code}"
+def _frames_of(path: Path) -> int:
+    import imageio_ffmpeg
+
+    try:
+        return int(imageio_ffmpeg.count_frames_and_secs(str(path))[0])
+    except RuntimeError:  # nothing in it that plays
+        return 0
 
 
 def _even(frame: UInt8[np.ndarray, "height width 3"]) -> NDArray[np.uint8]:

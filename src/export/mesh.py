@@ -74,13 +74,13 @@ def export(cfg: MeshConfig) -> str:
         raise UserError(
             f"meshes need {error.name}, which is not installed: pip install -e '.[mesh]'"
         ) from error
-    to_write(cfg.out)
     textured = cfg.texture > 0 and cfg.format in (".glb", ".obj")
     if textured:
         texture.check_unwrapper()
 
     folder = Path(cfg.run)
     settings, model, step = load_scene(folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    to_write(cfg.out)
     views = of_run(settings, model)
     if isinstance(model, MeshModel):
         mesh, look = isosurface.own(model, cfg.faces), texture.trained(model, settings.mesh.shows)

@@ -26,7 +26,7 @@ from src.arguments import to_write, typed_path
 from src.config import PATHS, RunConfig, VideoConfig
 from src.door import one_sentence
 from src.errors import UserError
-from src.export.film import encoder, write_film
+from src.export.film import check_encoder, write_film
 from src.export.panels import Frame, panels
 from src.export.paths import cameras
 from src.model import Scene, load_scene
@@ -48,7 +48,7 @@ def check_exports(video: VideoConfig) -> None:
     """Raise UserError now for what would stop the export at the end: a path, the film's encoder."""
     cameras(video)
     if not is_transparent(video):
-        encoder()
+        check_encoder()
 
 
 def is_transparent(video: VideoConfig) -> bool:
@@ -186,10 +186,12 @@ def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
         write(temporary)
         sync(temporary)
         os.replace(temporary, path)
-    except OSError as error:
+    except BaseException as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise _unwritten(path, error) from error
+        if isinstance(error, OSError):
+            raise _unwritten(path, error) from error
+        raise
 
 
 def _unwritten(path: Path, error: OSError) -> UserError:
