@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +178,15 @@ def test_a_broken_checkpoint_costs_one_interval_and_no_bit(
     assert manifest(cfg)["parameters_sha256"] == manifest(undisturbed)["parameters_sha256"]
 
 
+@pytest.fixture
+def hangup_heard() -> Iterator[None]:
+    """What runs under nohup ignores SIGHUP, and training respects that; here it shall hear it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hangup_heard")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_save_and_export_what_there_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: RunConfig, number: signal.Signals
