@@ -32,6 +32,7 @@ from src.evaluation.judge.judge import BUNDLED, Judge, load_judge
 from src.evaluation.looks import saturation, spectrum_detail
 from src.evaluation.paper.plate import Row, plate
 from src.evaluation.paper.shown import decoded
+from src.evaluation.plots import against, check_installed
 from src.evaluation.prior.variety import kinds_seen
 from src.evaluation.suite.intervals import Interval, mean_interval
 from src.evaluation.suite.suite import methods
@@ -39,11 +40,13 @@ from src.guidance.load import load_prior
 from src.guidance.prior import Prior
 from src.guidance.sampling import ddim
 from src.run.checkpoint import write_atomically
+from src.run.folder import check_own
 from src.streams import Streams
 from src.toybox.world.captions import covered, named
 
 GRADES = ("anything", "a class", "a kind", "one thing")  # of conf/prompts/vague_1 ... 4
 OWN = "the prior's samples"
+MARK = "Spread of the prior's answers by grade"  # by which a table of ours is known
 SAMPLER = {"guidance_scale": 7.5, "steps": 25, "eta": 1.0}
 
 
@@ -145,18 +148,18 @@ def _digests(prior: Prior) -> dict[str, object]:
 
 
 def measured(
-    prompt: str,
-    method: str,
+    question: tuple[str, str, str],
     latents: Float[Tensor, "N C h w"],
+    images: Float[Tensor, "N 3 H W"],
     own: Float[Tensor, "M C h w"],
-    prior: Prior,
+    samples: Float[Tensor, "M 3 H W"],
     judge: Judge,
 ) -> Measured:
-    """A method's latents for a prompt beside the prior's own."""
-    images, samples = decoded(prior, latents), decoded(prior, own)
+    """A method's latents and pictures beside the prior's own; `question` is prompt, grade, method."""
+    prompt, grade, method = question
     return Measured(
         prompt=prompt,
-        grade=questions()[prompt],
+        grade=grade,
         method=method,
         answers=spread(own, len(own)),
         detail=spectrum_detail(images, samples),
@@ -188,7 +191,7 @@ def table(found: Sequence[Measured]) -> str:
         parts.append("\n".join(lines))
     spreads = [_mean({each.prompt: each.answers for each in found if each.grade == g}) for g in GRADES]
     answers = "; ".join(f"{g} {spread.mean:.2f}" for g, spread in zip(GRADES, spreads, strict=True))
-    return "\n\n".join([f"Spread of the prior's answers by grade: {answers}.", *parts]) + "\n"
+    return "\n\n".join([f"{MARK}: {answers}.", *parts]) + "\n"
 
 
 def _cell(found: Sequence[Measured], figure: str, method: str, grade: str) -> str:
@@ -219,12 +222,14 @@ def ambiguity(cfg: Settings, folder: Path) -> list[Measured]:
     judge, prior = load_judge(cfg.judge), load_prior(first.prior, "cpu")
     cells, found, rows = folder / "cells", list[Measured](), dict[str, list[Tensor]]()
     cells.mkdir(exist_ok=True)
-    for prompt in tqdm(asked, desc="prompts"):
+    for prompt, grade in tqdm(asked.items(), desc="prompts"):
         own = samples_of(prompt, cfg, prior, cells)
+        samples = decoded(prior, own)
         each = {method: latents_of(of[prompt], prior, cells) for method, of in chosen.items()} | {OWN: own}
         for method, latents in each.items():
-            found.append(measured(prompt, method, latents, own, prior, judge))
-            rows.setdefault(method, []).append(decoded(prior, latents[:1])[0])
+            images = samples if method == OWN else decoded(prior, latents)
+            found.append(measured((prompt, grade, method), latents, images, own, samples, judge))
+            rows.setdefault(method, []).append(images[0])
     write_atomically(folder / "cells.csv", as_csv(found).encode())
     write_atomically(folder / "table.md", table(found).encode())
     for index, grade in enumerate(GRADES, 1):
@@ -238,11 +243,11 @@ def ambiguity(cfg: Settings, folder: Path) -> list[Measured]:
 def main(arguments: list[str]) -> int:
     """Exit code 0, 2 after one sentence about what the user can put right, 130 after Ctrl-C."""
     cfg = parse(Settings, arguments)
+    check_installed()
     folder = to_write(Path(cfg.out) / "table.md").parent
+    ours = [*("cells.csv", "plot.png"), *(f"sheet-{number}.png" for number in range(1, len(GRADES) + 1))]
+    check_own(folder, "out", {"table.md": MARK}, ours)
     print(table(ambiguity(cfg, folder)))
-    # Imported here because only the last step needs it.
-    from src.evaluation.plots import against
-
     print(against(folder / "cells.csv", "answers", TITLES, folder / "plot"))
     return 0
 

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,21 @@ MARKS = "os^Dv<>x"
 PANEL = 3.2  # inches
 
 
+def check_installed() -> None:
+    """Raise UserError without matplotlib; for commands whose plot comes after hours of work."""
+    if find_spec("matplotlib") is None:
+        raise UserError("plots need matplotlib, which is not installed: pip install -e '.[plots]'")
+
+
 def against(table: Path, x: str, panels: Mapping[str, str], out: Path) -> Path:
     """Draw columns of a CSV against its column `x`, a panel each (column: title), a colour a `method`.
 
     Lines are least-squares fits, to lead the eye.  On white, which is read in light and dark pages alike.
     Returns the path of the PNG; raises UserError without matplotlib.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise UserError("plots need matplotlib, which is not installed: pip install -e '.[plots]'") from error
+    check_installed()
+    from matplotlib.figure import Figure
+
     rows = list(csv.DictReader(io.StringIO(table.read_text("utf-8"))))
     names = list(dict.fromkeys(row["method"] for row in rows))
     figure = Figure(figsize=(PANEL * len(panels), PANEL + 0.6), layout="constrained", facecolor="white")
