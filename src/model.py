@@ -22,7 +22,7 @@ from src.scene.field import Field
 from src.scene.latent_field import ColoredBackground, ColoredField, LatentBackground, LatentField
 from src.scene.levels import HashGridBackend
 from src.scene.mesh import edges
-from src.scene.mesh_rendering import Shows, Surface, render_mesh
+from src.scene.mesh_rendering import Shows, Surface, SurfaceNetwork, render_mesh
 from src.scene.occupancy import OccupancyGrid
 from src.scene.rendering import RenderBackend, Rendering, render
 from src.scene.shading import Light
@@ -63,7 +63,7 @@ class MeshModel(NamedTuple):
         if shows is Shows.normals:
             return ShowingNormals()
         if shows is Shows.material:
-            return Physical(self.texture, daylight(self.surface.distance.device))
+            return Physical(self.texture, daylight(self.surface.lattice.vertices.device))
         return Textured(self.texture, light)
 
 
@@ -73,7 +73,9 @@ Scene = Model | MeshModel
 def build_mesh(cfg: RunConfig, device: torch.device) -> MeshModel:
     """Make a mesh's modules: a ball, and numbers that the seed alone decides."""
     init = Streams(cfg.seed, 0)
-    surface = Surface(cfg.mesh.cells, cfg.field.radius, cfg.mesh.ball, cfg.mesh.spread)
+    mesh = cfg.mesh
+    network = SurfaceNetwork(cfg.field, init) if mesh.network else None
+    surface = Surface(mesh.cells, cfg.field.radius, mesh.ball, mesh.spread, network)
     channels = MATERIAL if cfg.mesh.shows is Shows.material else 3
     texture, background = TextureField(cfg.field, channels, init), Background(cfg.background, init)
     return MeshModel(surface.to(device), texture.to(device), background.to(device))

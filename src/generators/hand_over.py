@@ -62,7 +62,9 @@ def taken_over(cfg: RunConfig, before: RunConfig, scene: MeshModel, device: torc
         if now != then:
             raise UserError(f"source={cfg.source} is a mesh with {name}={then}, not {now}: choose that")
     made = build_mesh(cfg, device)
-    made.surface.load_state_dict(scene.surface.state_dict())
+    distance, shift = scene.surface.values()
+    made.surface.distance.copy_(distance)
+    made.surface.shift.copy_(shift)
     for mine, theirs in ((made.texture, scene.texture), (made.background, scene.background)):
         parts, found = mine.state_dict(), theirs.state_dict()
         if {name: part.shape for name, part in parts.items()} == {n: part.shape for n, part in found.items()}:

@@ -53,7 +53,7 @@ class MeshGenerator:
         with part("render"):
             if camera is None:
                 camera = sample_cameras(cfg.camera, cfg.batch_size, stage.resolution, draw.here("camera"))
-            there = camera.to(model.surface.distance.device)
+            there = camera.to(model.surface.lattice.vertices.device)
             with torch.set_grad_enabled(cfg.optimizer.lr_surface > 0):
                 mesh = model.surface.mesh()
             if not len(mesh.faces):
@@ -85,8 +85,9 @@ class MeshGenerator:
     def groups(self) -> list[dict[str, Any]]:
         surface, texture, background = self.model
         optimizer = self.cfg.optimizer
+        shape = [surface.distance, surface.shift] if surface.network is None else surface.network.parameters()
         return [
-            {"params": [surface.distance, surface.shift], "lr": optimizer.lr_surface, "weight_decay": 0.0},
+            {"params": list(shape), "lr": optimizer.lr_surface, "weight_decay": 0.0},
             {"params": list(texture.encoding.parameters()), "lr": optimizer.lr_encoding},
             {"params": [texture.color_hidden, texture.color_out], "lr": optimizer.lr_color},
             {"params": list(background.parameters()), "lr": optimizer.lr_background},

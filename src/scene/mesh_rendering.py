@@ -16,6 +16,8 @@ from src.errors import UserError
 from src.scene.background import Background
 from src.scene.cameras import Cameras
 from src.scene.coverage import antialias
+from src.scene.field import FieldConfig, dense_layer
+from src.scene.hash_grid import HashGrid
 from src.scene.lattice import Lattice, surface
 from src.scene.mesh import Edges, Mesh, vertex_normals
 from src.scene.rasterize import interpolate, picture, rasterize, to_screen
@@ -42,7 +44,9 @@ class MeshConfig:
     regularisers (src/scene/regularizers.py).  A mesh begins from a run (source=RUN) or as a ball with a
     radius of `ball` (world units).  In the first `latent_steps` steps normals and mask are themselves what
     the prior takes for latents (Fantasia3D, Chen et al. 2023, section 3.2).  What pulls at a vertex of the
-    lattice pulls at those within `spread` cells as well, the less the farther.
+    lattice pulls at those within `spread` cells as well, the less the farther.  With `network` what is
+    learnt are no numbers of the lattice's but a hash grid and a network (field.hash_grid, field.hidden), as
+    in Fantasia3D; optimizer.lr_surface then is theirs.
     """
 
     cells: int = 64
@@ -52,6 +56,7 @@ class MeshConfig:
     ball: float | None = field(default=None, metadata={"later": True})
     latent_steps: int = field(default=0, metadata={"later": True})
     spread: int = field(default=0, metadata={"later": True})
+    network: bool = field(default=False, metadata={"later": True})
 
     def __post_init__(self) -> None:
         if not 4 <= self.cells <= 256:
@@ -65,26 +70,62 @@ class MeshConfig:
             raise UserError(f"mesh.ball={self.ball} must be greater than 0: it is the radius to begin with")
 
 
+class SurfaceNetwork(nn.Module):
+    """What a hash grid and a small head add to distances and displacements (Chen et al. 2023, section 3.2).
+
+    What pulls at one place moves all that its cells of the grid reach, and the coarse ones reach far: so a
+    ball grows limbs, where numbers of their own grow spines.
+    """
+
+    def __init__(self, cfg: FieldConfig, streams: Streams) -> None:
+        super().__init__()
+        self.radius = cfg.radius
+        self.encoding = HashGrid(cfg.hash_grid, streams)
+        self.hidden = dense_layer(cfg.hidden, self.encoding.output_size, "surface_hidden", streams)
+        self.out = dense_layer(4, cfg.hidden, "surface_out", streams)
+
+    def forward(self, points: Float[Tensor, "V 3"]) -> tuple[Float[Tensor, " V"], Float[Tensor, "V 3"]]:
+        """Distances (world units) and displacements, near 0 at first."""
+        encoded = self.encoding(points / (2 * self.radius) + 0.5)
+        found = functional.linear(functional.linear(encoded, self.hidden).relu(), self.out)
+        return found[:, 0], found[:, 1:]
+
+
 class Surface(nn.Module):
     """A signed distance and a displacement at every vertex of a lattice, both in cells.
 
     In cells, so that a learning rate means the same on every lattice: of 0.01, a hundredth of one a step.
-    A ball of the radius `ball` (world units; default: half the cube's half-size) until told otherwise.
+    A ball of the radius `ball` (world units; default: half the cube's half-size) until told otherwise.  With
+    a network, the numbers stay what they are and the network's are added.
     """
 
-    def __init__(self, cells: int, radius: float, ball: float | None = None, spread: int = 0) -> None:
+    def __init__(
+        self,
+        cells: int,
+        radius: float,
+        ball: float | None = None,
+        spread: int = 0,
+        network: SurfaceNetwork | None = None,
+    ) -> None:
         super().__init__()
-        self.lattice, self.spread = Lattice(cells, radius), spread
-        places = self.lattice.vertices
-        ball = 0.5 * radius if ball is None else ball
-        self.distance = nn.Parameter((places.norm(dim=1) - ball) / self.lattice.cell)
-        self.shift = nn.Parameter(torch.zeros_like(places))
+        self.lattice, self.spread, self.network = Lattice(cells, radius), spread, network
+        distance = self.lattice.vertices.norm(dim=1) - (0.5 * radius if ball is None else ball)
+        own = network is None
+        self.distance = nn.Parameter(distance / self.lattice.cell, requires_grad=own)
+        self.shift = nn.Parameter(torch.zeros_like(self.lattice.vertices), requires_grad=own)
+
+    def values(self) -> tuple[Float[Tensor, " V"], Float[Tensor, "V 3"]]:
+        """Distances and displacements; of the latter a vertex follows half a cell's hyperbolic tangent."""
+        if self.network is None:
+            return self._together(self.distance), self.shift
+        distance, shift = self.network(self.lattice.vertices)
+        return self.distance + distance / self.lattice.cell, self.shift + shift
 
     def mesh(self) -> Mesh:
         """The surface; the lattice's vertices move by less than half a cell each way."""
-        cell = self.lattice.cell
-        moved = self.lattice.vertices + 0.5 * cell * self.shift.tanh()
-        return surface(self.lattice, self.lattice.closed(cell * self._together(self.distance)), moved)
+        cell, (distance, shift) = self.lattice.cell, self.values()
+        moved = self.lattice.vertices + 0.5 * cell * shift.tanh()
+        return surface(self.lattice, self.lattice.closed(cell * distance), moved)
 
     def _together(self, values: Float[Tensor, " V"]) -> Float[Tensor, " V"]:
         """The same values, but their gradient is blurred, `spread` times over a vertex's 26 neighbours.

@@ -10,7 +10,7 @@ from src.scene.cameras import CameraConfig, Cameras, sample_cameras
 from src.scene.field import FieldConfig
 from src.scene.hash_grid import HashGridConfig
 from src.scene.mesh import Mesh, edges, normal_consistency
-from src.scene.mesh_rendering import MeshConfig, Surface, mesh_normals, render_mesh
+from src.scene.mesh_rendering import MeshConfig, Surface, SurfaceNetwork, mesh_normals, render_mesh
 from src.scene.shading import Light
 from src.scene.skin import ShowingNormals, Textured
 from src.scene.texture_field import TextureField
@@ -142,6 +142,31 @@ def test_what_pulls_at_a_vertex_pulls_at_those_around_it() -> None:
     found = spread.distance.grad.view(9, 9, 9)
     line = torch.tensor([0, 0, 1, 2, 3, 2, 1, 0, 0]) / 9
     torch.testing.assert_close(found, line[:, None, None] * line[:, None] * line)
+
+
+def test_a_network_is_added_to_the_ball() -> None:
+    """Oracle: near 0 at first (the table within 1e-4); where every entry is 1, the closed form of its two
+    layers, so a ball smaller by as much; only the network has gradients.
+    """
+    network = SurfaceNetwork(FieldConfig(radius=0.6, hidden=4, hash_grid=GRID), Streams(0, 0))
+    made = Surface(16, 0.6, ball=0.4, network=network)
+    radii = made.mesh().vertices.norm(dim=1)
+    ball = Surface(16, 0.6, ball=0.4).mesh().vertices.norm(dim=1)
+    torch.testing.assert_close(radii, ball, rtol=0, atol=1e-3)
+    with torch.no_grad():
+        for part in network.parameters():
+            part.fill_(0.0)
+        network.encoding.table.fill_(1.0)
+        network.hidden.fill_(0.25)
+        network.out[0].fill_(0.025 / network.encoding.output_size)
+    assert 4 * 0.25 * 0.025 == 0.025  # hidden units x weight x output: what the distance grows by
+    torch.testing.assert_close(made.mesh().vertices, Surface(16, 0.6, ball=0.375).mesh().vertices)
+    made.mesh().vertices.sum().backward()
+    assert {name for name, each in made.named_parameters() if each.grad is not None} == {
+        "network.encoding.table",
+        "network.hidden",
+        "network.out",
+    }
 
 
 def test_an_empty_mesh_is_the_background() -> None:
