@@ -12,6 +12,7 @@ from src.generators.hand_over import handed_over
 from src.generators.latents import Latents
 from src.generators.mesh import MeshGenerator
 from src.generators.nerf import NeRF, color_map
+from src.generators.particles import Particles
 from src.generators.source import Source, begun_as
 from src.guidance.critic import Critic
 from src.guidance.guide import Guide
@@ -54,11 +55,14 @@ def make_generator(cfg: RunConfig, prior: Prior, device: torch.device, source: S
         return begun_as(cfg, source, prior)
     if cfg.generator is GeneratorKind.latents:
         return Latents(cfg, prior)
-    model = build(cfg, device, prior.latent_shape[0])
-    if isinstance(model.field, LatentField):
-        with torch.no_grad():
-            model.field.colors.matrix.copy_(color_map(prior, Streams(cfg.seed, 0)))
-    return NeRF(cfg, model, prior)
+    scenes = []
+    for particle in range(cfg.particles):
+        model = build(cfg, device, prior.latent_shape[0], particle)
+        if isinstance(model.field, LatentField):
+            with torch.no_grad():
+                model.field.colors.matrix.copy_(color_map(prior, Streams(cfg.seed, 0)))
+        scenes.append(NeRF(cfg, model, prior))
+    return _one_or_several(scenes)
 
 
 def stand_in_for(cfg: RunConfig, prior: Prior, device: torch.device, step: int) -> Generator:
@@ -67,7 +71,13 @@ def stand_in_for(cfg: RunConfig, prior: Prior, device: torch.device, step: int) 
         return Latents(cfg, prior)
     if cfg.generator is GeneratorKind.mesh:
         return MeshGenerator(cfg, build_mesh(cfg, device), prior)
-    return NeRF(cfg, stand_in(cfg, device, step, prior.latent_shape[0]), prior)
+    channels = prior.latent_shape[0]
+    scenes = [NeRF(cfg, stand_in(cfg, device, step, channels), prior) for _ in range(cfg.particles)]
+    return _one_or_several(scenes)
+
+
+def _one_or_several(scenes: list[NeRF]) -> Generator:
+    return scenes[0] if len(scenes) == 1 else Particles(scenes)
 
 
 def assemble(cfg: RunConfig, guide: Guide, device: torch.device, source: Source | None = None) -> Run:

@@ -45,6 +45,7 @@ LOSSES: dict[str, type[DistillationLoss]] = {
 }
 # Settings that do not change which run this is: how long, where and on what it runs, and what
 # it shows meanwhile.
+MOST_VIEWS, MOST_PARTICLES = 1024, 8
 NOT_IDENTITY = ("steps", "threads", "device", "out", "fresh", "plan", "plan_tflops", "logging", "video")
 PATHS = ("turntable", "sway")  # that a video's camera knows by name
 PANELS = ("rgb", "depth", "normal", "opacity")
@@ -178,6 +179,8 @@ class RunConfig:
     source: str | None = dataclasses.field(default=None, metadata=LATER)
     source_prompt: str | None = dataclasses.field(default=None, metadata=LATER)
     critic: CriticConfig = dataclasses.field(default_factory=CriticConfig, metadata=LATER)
+    # How many scenes one critic learns from, a random one a step; the first is what commands take.
+    particles: int = dataclasses.field(default=1, metadata=LATER)
     # generator=latent_nerf: from this step on it is seen, and encoded, in colours.
     rgb_start_step: int = dataclasses.field(default=10**9, metadata=LATER)
     shading: ShadingConfig = dataclasses.field(default_factory=ShadingConfig, metadata=LATER)
@@ -204,13 +207,15 @@ class RunConfig:
         counts = (
             ("seed", 0, 2**63),
             ("steps", 1, 10**9),
-            ("batch_size", 1, 1024),
+            ("batch_size", 1, MOST_VIEWS),
+            ("particles", 1, MOST_PARTICLES),
             ("rgb_start_step", 0, 10**9),
         )
         for name, low, high in counts:
             if not low <= getattr(self, name) <= high:
+                bound = "up" if high > MOST_VIEWS else f"to {high}"
                 raise UserError(
-                    f"{name}={getattr(self, name)} is out of range: choose a whole number from {low} up"
+                    f"{name}={getattr(self, name)} is out of range: choose a whole number from {low} {bound}"
                 )
         if not 0 < self.plan_tflops < math.inf:
             raise UserError(f"plan_tflops={self.plan_tflops} is out of range: choose more than 0")
@@ -255,6 +260,11 @@ class RunConfig:
         if mesh and (missing := [name for name in ("scipy", "skimage", "trimesh") if not find_spec(name)]):
             raise UserError(
                 f"generator=mesh needs {missing[0]}, which is not installed: pip install -e '.[mesh]'"
+            )
+        if self.particles > 1 and (mesh or self.source or self.generator is GeneratorKind.latents):
+            raise UserError(
+                f"particles={self.particles} are NeRFs begun anew: choose generator=nerf or latent_nerf and "
+                "leave source= away; in a system, set its first stage's alone, as in stage.nerf.particles=4"
             )
         if self.source_prompt is not None and not (self.source and self.source_prompt.strip()):
             raise UserError(

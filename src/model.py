@@ -81,12 +81,12 @@ def build_mesh(cfg: RunConfig, device: torch.device) -> MeshModel:
     return MeshModel(surface.to(device), texture.to(device), background.to(device))
 
 
-def build(cfg: RunConfig, device: torch.device, channels: int = 4) -> Model:
-    """Make the scene of step 0; the seed alone decides its numbers.
+def build(cfg: RunConfig, device: torch.device, channels: int = 4, particle: int = 0) -> Model:
+    """Make the scene of step 0; the seed and which particle it is alone decide its numbers.
 
     A scene of latents (generator=latent_nerf) has as many `channels` as its prior's latents.
     """
-    init = Streams(cfg.seed, 0)
+    init = Streams(cfg.seed, particle)
     if cfg.generator is GeneratorKind.latent_nerf:
         field: Field = LatentField(cfg.field, channels, init)
         background: Background = LatentBackground(cfg.background, channels, init)

@@ -24,7 +24,7 @@ import yaml
 from filelock import FileLock, Timeout
 from torch import nn
 
-from src.config import RunConfig, as_dict, identity, later_defaults
+from src.config import MOST_PARTICLES, RunConfig, as_dict, identity, later_defaults
 from src.errors import UserError
 from src.model import CHECKPOINTS
 from src.run import checkpoint
@@ -36,6 +36,7 @@ from src.run.seal import file_sha256, is_whole, sealed, sealed_text, unsealed
 FILES = (
     *("config.yaml", "manifest.json", "metrics.jsonl", "previews.png", "turntable.mp4", "turntable.webp"),
     *("sheet.png", "picture.png", "handover.png", "sway.mp4", "sway.webp"),
+    *(f"particle-{i}.webp" for i in range(1, MOST_PARTICLES)),
     *("evaluation.json", "evaluation.png", "evaluation.safetensors"),
 )
 OURS = (*FILES, "events", CHECKPOINTS, "previews")
