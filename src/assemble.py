@@ -21,6 +21,7 @@ from src.guidance.prior import Prior
 from src.guidance.prompts import PromptBank
 from src.model import build, build_mesh, make_optimizer, stand_in
 from src.scene.latent_field import LatentField
+from src.scene.sketch import Sketch
 from src.step import Run
 from src.streams import Streams
 
@@ -44,15 +45,16 @@ def make_guide(cfg: RunConfig, prior: Prior, source: Source | None = None) -> Gu
 
 def make_generator(cfg: RunConfig, prior: Prior, device: torch.device, source: Source | None) -> Generator:
     """What is optimised, as of step 0; the seed alone decides its numbers, or what it begins from."""
+    sketch = Sketch(cfg.sketch, cfg.field.radius, device) if cfg.sketch.mesh else None
     if cfg.generator is GeneratorKind.mesh:
-        if source is None:  # a ball; or continued, and all that it began from is in its own checkpoint
-            return MeshGenerator(cfg, build_mesh(cfg, device), prior)
+        if source is None:  # a ball or sketch; or continued, and what it began from is in its own checkpoint
+            return MeshGenerator(cfg, build_mesh(cfg, device, sketch), prior)
         assert isinstance(source.generator, NeRF | MeshGenerator)
         before, scene = source.generator.cfg, source.generator.model
         shown = preview(replace(before, video=cfg.video), scene, cfg.logging.preview_size)
         return MeshGenerator(cfg, handed_over(cfg, before, scene, device), prior, shown)
     if source is not None:
-        return begun_as(cfg, source, prior)
+        return begun_as(cfg, source, prior, sketch)
     if cfg.generator is GeneratorKind.latents:
         return Latents(cfg, prior)
     scenes = []
@@ -61,7 +63,7 @@ def make_generator(cfg: RunConfig, prior: Prior, device: torch.device, source: S
         if isinstance(model.field, LatentField):
             with torch.no_grad():
                 model.field.colors.matrix.copy_(color_map(prior, Streams(cfg.seed, 0)))
-        scenes.append(NeRF(cfg, model, prior))
+        scenes.append(NeRF(cfg, model, prior, sketch))
     return _one_or_several(scenes)
 
 

@@ -34,6 +34,7 @@ from src.scene.occupancy import OccupancyConfig
 from src.scene.regularizers import RegularizerConfig
 from src.scene.rendering import RenderConfig
 from src.scene.shading import ShadingConfig
+from src.scene.sketch import SketchConfig
 
 LOSSES: dict[str, type[DistillationLoss]] = {
     "nfsd": NFSD,
@@ -185,6 +186,7 @@ class RunConfig:
     rgb_start_step: int = dataclasses.field(default=10**9, metadata=LATER)
     shading: ShadingConfig = dataclasses.field(default_factory=ShadingConfig, metadata=LATER)
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig, metadata=LATER)
+    sketch: SketchConfig = dataclasses.field(default_factory=SketchConfig, metadata=LATER)
     prior: PriorConfig = dataclasses.field(default_factory=PriorConfig)
     prompts: PromptConfig = dataclasses.field(default_factory=PromptConfig)
     schedule: ScheduleConfig = dataclasses.field(default_factory=ScheduleConfig)
@@ -252,10 +254,15 @@ class RunConfig:
             raise UserError("loss=dds edits a NeRF or latents, and no mesh: choose another loss")
         if edits and not self.source:
             raise UserError("loss=dds edits what is there: name a finished run, as in source=outputs/NAME")
-        if mesh and not self.source and self.mesh.ball is None:
+        if mesh and not self.source and self.mesh.ball is None and not self.sketch.mesh:
             raise UserError(
                 "generator=mesh begins from a finished run: name it, as in source=outputs/NAME, or begin "
-                "with a ball, as in mesh.ball=0.5"
+                "with a ball, as in mesh.ball=0.5, or a file, as in sketch.mesh=lion.obj"
+            )
+        if self.sketch.mesh and (self.generator is GeneratorKind.latents or (mesh and self.source)):
+            raise UserError(
+                f"sketch.mesh={self.sketch.mesh} is what a NeRF keeps to, or what a mesh without source= "
+                "begins as: leave it out, or source="
             )
         if mesh and (missing := [name for name in ("scipy", "skimage", "trimesh") if not find_spec(name)]):
             raise UserError(

@@ -26,6 +26,7 @@ from src.scene.mesh_rendering import Shows, Surface, SurfaceNetwork, render_mesh
 from src.scene.occupancy import OccupancyGrid
 from src.scene.rendering import RenderBackend, Rendering, render
 from src.scene.shading import Light
+from src.scene.sketch import Sketch
 from src.scene.skin import Physical, ShowingNormals, Skin, Textured
 from src.scene.texture_field import TextureField
 from src.streams import Streams
@@ -70,15 +71,20 @@ class MeshModel(NamedTuple):
 Scene = Model | MeshModel
 
 
-def build_mesh(cfg: RunConfig, device: torch.device) -> MeshModel:
-    """Make a mesh's modules: a ball, and numbers that the seed alone decides."""
+def build_mesh(cfg: RunConfig, device: torch.device, sketch: Sketch | None = None) -> MeshModel:
+    """Make a mesh's modules: a ball or what a sketch shows, and numbers that the seed alone decides."""
     init = Streams(cfg.seed, 0)
     mesh = cfg.mesh
     network = SurfaceNetwork(cfg.field, init) if mesh.network else None
     surface = Surface(mesh.cells, cfg.field.radius, mesh.ball, mesh.spread, network)
     channels = MATERIAL if cfg.mesh.shows is Shows.material else 3
     texture, background = TextureField(cfg.field, channels, init), Background(cfg.background, init)
-    return MeshModel(surface.to(device), texture.to(device), background.to(device))
+    made = MeshModel(surface.to(device), texture.to(device), background.to(device))
+    if sketch is not None:
+        with torch.no_grad():
+            lattice = made.surface.lattice
+            made.surface.distance.copy_(sketch.signed_distance(lattice.vertices) / lattice.cell)
+    return made
 
 
 def build(cfg: RunConfig, device: torch.device, channels: int = 4, particle: int = 0) -> Model:

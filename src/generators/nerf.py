@@ -25,6 +25,7 @@ from src.scene.latent_field import LatentField, fit_colors
 from src.scene.regularizers import regularize
 from src.scene.rendering import render
 from src.scene.shading import Shader, draw_light
+from src.scene.sketch import POINTS, Sketch
 from src.streams import Streams
 
 PATCHES, PATCH_CELLS = 32, 4  # a colour map is fitted to so many pictures of smooth patches, so many a side
@@ -33,8 +34,8 @@ PATCHES, PATCH_CELLS = 32, 4  # a colour map is fitted to so many pictures of sm
 class NeRF:
     """Cameras drawn at every step, rays rendered, the image encoded by the prior unless it is latents."""
 
-    def __init__(self, cfg: RunConfig, model: Model, prior: Prior) -> None:
-        self.cfg, self.model, self._prior = cfg, model, prior
+    def __init__(self, cfg: RunConfig, model: Model, prior: Prior, sketch: Sketch | None = None) -> None:
+        self.cfg, self.model, self._prior, self._sketch = cfg, model, prior, sketch
 
     def __call__(
         self, stage: Stage, step: int, draw: Streams, part: Part, camera: Cameras | None = None
@@ -56,6 +57,9 @@ class NeRF:
             else:
                 latents = self._prior.encode(view.image, draw("vae"))
         penalty = regularize(cfg.regularizer, view, step, latents[0].numel())
+        if self._sketch is not None:
+            points = field.radius * (2 * draw.shared("sketch").uniform(1, POINTS, 3)[0] - 1)
+            penalty = penalty + self._sketch.penalty(field.density(points), points, latents[0].numel())
         # Maps that no gradient flows to (depth, most of the time) let go of their graph: while they held it,
         # backward would keep their part of every chunk that it computes again, 24 bytes a sample.
         return Seen(latents, camera, view.detach(), penalty)

@@ -25,6 +25,7 @@ from src.model import CHECKPOINTS, MeshModel, load_as_trained
 from src.run import checkpoint
 from src.run.folder import leaves, read_manifest
 from src.scene.latent_field import LatentField
+from src.scene.sketch import Sketch
 from src.streams import Streams
 
 REMEDY = "name the folder of a finished run, as in source=outputs/NAME"
@@ -39,7 +40,13 @@ class Source(NamedTuple):
 
 
 def check_source(cfg: RunConfig) -> None:
-    """Raise UserError for what can be known to be wrong with cfg.source before any model is loaded."""
+    """Raise UserError for what can be known to be wrong with what a run begins from, before any model is
+    loaded.
+    """
+    if cfg.sketch.mesh is not None and not Path(cfg.sketch.mesh).is_file():
+        raise UserError(
+            f"sketch.mesh={cfg.sketch.mesh} does not exist: name a file, as in sketch.mesh=lion.obj"
+        )
     if cfg.source is None:
         return
     path = Path(cfg.source)
@@ -113,7 +120,7 @@ def load_source(cfg: RunConfig, prior: Prior, device: torch.device) -> Source:
     return Source(NeRF(cfg, scene, prior), prompt)
 
 
-def begun_as(cfg: RunConfig, source: Source, prior: Prior) -> Generator:
+def begun_as(cfg: RunConfig, source: Source, prior: Prior, sketch: Sketch | None = None) -> Generator:
     """A generator that begins as the source is."""
     if isinstance(source.generator, Latents):
         return Latents(cfg, prior, source.generator.latents.detach())
@@ -121,7 +128,7 @@ def begun_as(cfg: RunConfig, source: Source, prior: Prior) -> Generator:
     model = copy.deepcopy(source.generator.model)
     for module in model:
         module.requires_grad_()
-    return NeRF(cfg, model, prior)
+    return NeRF(cfg, model, prior, sketch)
 
 
 def _frozen(latents: Latents) -> Latents:

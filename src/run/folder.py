@@ -45,7 +45,7 @@ INSIDE = {
     "previews": re.compile(r"(\.part\.)?step-\d{8,}\.png"),
     "events": re.compile(r"events\.out\.tfevents\..+"),
 }
-PLACES = ("prior.path", "prior.small_autoencoder", "prior.source", "prior.lora", "source")
+PLACES = ("prior.path", "prior.small_autoencoder", "prior.source", "prior.lora", "source", "sketch.mesh")
 LOCK = ".lock"
 PACKAGES = (
     *("torch", "diffusers", "transformers", "numpy", "safetensors", "hydra-core", "nfsd3d"),
@@ -212,17 +212,22 @@ def check_same_prior(cfg: RunConfig, prior: Mapping[str, Any], before: Mapping[s
 
 
 def source_sha256(cfg: RunConfig) -> str | None:
-    """Digest of the parameters that this run begins from; None if it begins from none, or they are gone."""
+    """Digest of what this run begins from: a run's parameters, a sketch's file; None if from none, or it is
+    gone.
+    """
     digest = read_manifest(Path(cfg.source)).get("parameters_sha256") if cfg.source else None
-    return None if digest is None else str(digest)
+    sketch = file_sha256(Path(cfg.sketch.mesh)) if cfg.sketch.mesh else None
+    return "+".join(str(each) for each in (digest, sketch) if each is not None) or None
 
 
 def check_same_source(cfg: RunConfig, before: str | None) -> None:
     """Refuse to continue a run that began from what has changed since; raises UserError."""
     now = source_sha256(cfg)
+    named = {"source": cfg.source, "sketch.mesh": cfg.sketch.mesh}
+    began = [f"{name}={value}" for name, value in named.items() if value]
     if None not in (before, now) and before != now:
         raise UserError(
-            f"out={cfg.out} began from source={cfg.source} as it no longer is: fresh=true starts over from "
+            f"out={cfg.out} began from {' and '.join(began)} as it no longer is: fresh=true starts over from "
             "what it is now, or choose another out=FOLDER"
         )
 
