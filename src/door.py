@@ -5,12 +5,13 @@ Hydra. Whatever the user got wrong leaves as one sentence on stderr and exit cod
 """
 
 import errno
+import inspect
 import math
 import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import wraps
 from pathlib import Path
 from typing import ParamSpec
@@ -88,11 +89,19 @@ def stages(*arguments: str) -> list[RunConfig]:
 
 def one_sentence(command: Callable[P, int]) -> Callable[P, int]:
     """Let a command end with exit code 130 after Ctrl-C, and with 2 after one sentence on stderr about what
-    the user can put right.  Errors that are ours are raised.
+    the user can put right; --help shows what its file says of it.  Errors that are ours are raised.
     """
 
     @wraps(command)
     def ended(*arguments: P.args, **settings: P.kwargs) -> int:
+        typed = arguments[-1] if arguments else None
+        # Of src.train, Hydra tells: all its settings.
+        if isinstance(typed, list) and {"--help", "-h"} & {*typed} and command.__module__ != __name__:
+            with suppress(BrokenPipeError):  # whoever reads it has seen enough
+                print(inspect.cleandoc(sys.modules[command.__module__].__doc__ or ""), flush=True)
+                return 0
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor does anything left say more
+            return 0
         with steady():
             try:
                 return command(*arguments, **settings)

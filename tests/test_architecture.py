@@ -125,6 +125,9 @@ def test_every_command_ends_in_a_sentence(trees: dict[str, ast.Module]) -> None:
             wrong[name] = "its main is not one_sentence's"
         if not text.endswith("if __name__ == '__main__':\n    sys.exit(main(sys.argv[1:]))"):
             wrong[name] = "its code is lost"
+        module = "src." + name.removesuffix(".py").removesuffix("/__main__").replace("/", ".")
+        if f"python -m {module}" not in (ast.get_docstring(tree) or ""):
+            wrong[name] = "--help, which shows what the file says first, would not say how to call it"
     assert not wrong
     assert seen > 15
 

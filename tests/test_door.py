@@ -1,7 +1,9 @@
 """The door: one typed RunConfig per job, or one sentence on stderr and exit code 2; never a traceback."""
 
 import errno
+import inspect
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,7 @@ from src.door import CONF, door
 from src.errors import UserError
 from src.run.log import Log
 from src.sweeps.runs import compare_draws, read_runs, remembered
+from src.toybox import sample
 from src.train import train
 from tests.runs import TINY
 from tests.small_sweeps import make_run
@@ -74,6 +77,16 @@ def test_a_list_of_prompts_is_one_run_each(task: Task) -> None:
         "a rainbow colored wings spread parrot",
     ]
     assert {cfg.prompts.views.name for cfg in task.seen} == {"eight"}
+
+
+def test_every_other_command_tells_what_its_file_says(capsys: pytest.CaptureFixture[str]) -> None:
+    """Oracle: the file's own text, exit code 0; and no traceback where the reader closes the pipe at once."""
+    assert sample.main(["--help"]) == sample.main(["n=2", "-h"]) == 0
+    assert capsys.readouterr().out == 2 * f"{inspect.cleandoc(sample.__doc__ or '')}\n"
+    command = f"{shlex.quote(sys.executable)} -m src.toybox.sample --help 2>&1 >&3 3>&- | cat"
+    script = f"exec 3> >(true); sleep 0.2; {command}"
+    told = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert told.stdout == told.stderr == ""
 
 
 def test_help_lists_every_setting(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
