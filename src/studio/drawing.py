@@ -1,7 +1,8 @@
 """A process that draws runs for the page: alone, on one thread and after everybody else, so that a training
 beside it hardly notices.
 
-The studio starts it as `python -m src.studio.drawing`. It reads a request a line (json) and answers with a line (json) and the bytes of a WebP picture.
+The studio starts it as `python -m src.studio.drawing`.  It reads a request a line (json) and answers with a
+line (json) and the bytes of a WebP picture.
 """
 
 import io
