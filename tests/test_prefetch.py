@@ -144,7 +144,7 @@ def test_there_is_nothing_to_fetch_for_what_is_computed(capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--help"], "src.prefetch takes settings only"),
+        (["--multirun"], "src.prefetch takes settings only"),
         (["prior=foo"], "prior=foo does not exist: choose prior= one of gaussian, sd21, toybox"),
         (["prior.pth=x"], "there is no setting prior.pth: did you mean prior.path"),
         (["prior.path=no/such, (folder)"], "prior.path=no/such, (folder) is no folder"),
