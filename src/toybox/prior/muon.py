@@ -17,14 +17,21 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # Jordan et al. 2024; five rounds
 def orthogonalized(matrix: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
     """Near U V^T of matrix = U S V^T, singular values within about [0.7, 1.2]: Jordan et al. 2024, "Muon".
 
-    Five rounds of a X + (b A + c A^2) X with A = X X^T on the shorter side; a zero matrix stays zero.
+    Five rounds of X <- (a + b A + c A^2) X with A = X X^T on the shorter side; a zero matrix stays zero. All
+    rounds are polynomials of the first A, so only their product meets X: a third of the work for a 3x3
+    convolution, which is nine times as long as it is wide.
     """
     a, b, c = NEWTON_SCHULZ
     x = matrix if len(matrix) <= matrix.shape[1] else matrix.T
     x = x / (x.norm() + 1e-7)
-    for _ in range(5):
-        square = x @ x.T
-        x = a * x + (b * square + c * square @ square) @ x
+    square, product = x @ x.T, None
+    for rounds_left in reversed(range(5)):
+        polynomial = torch.addmm(square, square, square, beta=b, alpha=c)
+        polynomial.diagonal().add_(a)
+        product = polynomial if product is None else polynomial @ product
+        if rounds_left:
+            square = polynomial @ square @ polynomial
+    x = product @ x
     return x if len(matrix) <= matrix.shape[1] else x.T
 
 
