@@ -24,13 +24,18 @@ def orthogonalized(matrix: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows
     a, b, c = NEWTON_SCHULZ
     x = matrix if len(matrix) <= matrix.shape[1] else matrix.T
     x = x / (x.norm() + 1e-7)
-    square, product = x @ x.T, None
-    for rounds_left in reversed(range(5)):
-        polynomial = torch.addmm(square, square, square, beta=b, alpha=c)
-        polynomial.diagonal().add_(a)
-        product = polynomial if product is None else polynomial @ product
-        if rounds_left:
-            square = polynomial @ square @ polynomial
+    square = x @ x.T
+
+    def polynomial() -> Tensor:
+        found = torch.addmm(square, square, square, beta=b, alpha=c)
+        found.diagonal().add_(a)
+        return found
+
+    product = step = polynomial()
+    for _ in range(4):
+        square = step @ square @ step
+        step = polynomial()
+        product = step @ product
     x = product @ x
     return x if len(matrix) <= matrix.shape[1] else x.T
 
