@@ -44,9 +44,9 @@ LOSSES: dict[str, type[DistillationLoss]] = {
     "vsd": VSD,
     "dds": DDS,
 }
+MOST_VIEWS, MOST_PARTICLES = 1024, 8
 # Settings that do not change which run this is: how long, where and on what it runs, and what
 # it shows meanwhile.
-MOST_VIEWS, MOST_PARTICLES = 1024, 8
 NOT_IDENTITY = ("steps", "threads", "device", "out", "fresh", "plan", "plan_tflops", "logging", "video")
 PATHS = ("turntable", "sway")  # that a video's camera knows by name
 PANELS = ("rgb", "depth", "normal", "opacity")

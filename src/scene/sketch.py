@@ -45,7 +45,7 @@ class SketchConfig:
     def __post_init__(self) -> None:
         for name in ("weight", "slack", "radius"):
             value = getattr(self, name)
-            if not value >= 0 or (not value and name != "weight"):
+            if not value > 0:
                 raise UserError(f"sketch.{name}={value} is out of range: choose more than 0")
         if self.mesh is None:
             return
