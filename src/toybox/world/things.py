@@ -22,61 +22,58 @@ from src.toybox.world.solid import DECAL, SIDES, SUBTRACT, Solid, Vary
 
 
 def robot(s: Solid, v: Vary) -> None:
-    s.mark_face((0.19, 0, 0.31), 0.25)
-    s.box((0, 0, -0.12), (0.17, v(0.23), 0.21), rounding=0.05)
-    s.box((0, 0, 0.31), (0.18, v(0.23), 0.165), rounding=0.06)
-    s.cylinder((0, 0, 0.06), (0, 0, 0.18), 0.09, CHROME)
-    s.box((0.18, 0, 0.32), (0.03, 0.18, 0.11), BLACK, rounding=0.03)
+    s.mark_face((0.25, 0, 0.20), 0.33)
+    s.box((0, 0, -0.26), (0.17, v(0.22), 0.17), rounding=0.05)
+    s.box((0, 0, 0.20), (0.24, v(0.33), 0.235), rounding=0.07)
+    s.cylinder((0, 0, -0.12), (0, 0, 0.0), 0.10, CHROME)
+    s.box((0.235, 0, 0.21), (0.03, 0.26, 0.165), BLACK, rounding=0.04)
     for side in SIDES:
-        s.ellipsoid((0.20, side * 0.085, 0.345), (0.03, 0.055, 0.055), YELLOW)
-        s.cylinder((0, side * 0.21, 0.31), (0, side * 0.275, 0.31), 0.075, RED)
-        s.ellipsoid((0, side * 0.26, -0.01), 0.085, CHROME)
+        s.ellipsoid((0.26, side * 0.125, 0.25), (0.03, 0.088, 0.088), YELLOW)
+        s.cylinder((0, side * 0.30, 0.20), (0, side * 0.385, 0.20), 0.10, RED)
+        s.ellipsoid((0, side * 0.25, -0.16), 0.085, CHROME)
         s.tube(
-            [(0, side * 0.28, -0.02), (0.04, side * 0.36, -0.16), (0.14, side * 0.36, -0.24)],
+            [(0, side * 0.27, -0.17), (0.04, side * 0.35, -0.27), (0.12, side * 0.35, -0.34)],
             (0.06, 0.055, 0.055),
             MAIN,
             pieces=5,
         )
-        s.ellipsoid((0.18, side * 0.36, -0.26), 0.085, CHROME)
-        s.cylinder((0, side * 0.115, -0.30), (0, side * 0.115, -0.48), 0.07, CHROME)
-        s.box((0.05, side * 0.125, -0.52), (0.15, 0.10, 0.065), SHADE, rounding=0.04)
-    for k in range(5):
-        s.box((0.20, (k - 2) * 0.035, 0.255), (0.03, 0.011, 0.02), WHITE)
-    s.box((0.165, 0, -0.10), (0.025, 0.15, 0.13), WHITE, rounding=0.02)
-    for k, part in enumerate((RED, YELLOW, GREEN)):
-        s.ellipsoid((0.19, (k - 1) * 0.085, -0.045), 0.032, part)
-    s.box((0.185, 0, -0.15), (0.02, 0.11, 0.035), BLUE)
-    s.box((-0.185, 0, -0.10), (0.06, 0.14, 0.14), SHADE, rounding=0.03)
-    s.capsule((0, 0, 0.46), (0, 0, 0.60), 0.018, CHROME)
-    s.ellipsoid((0, 0, 0.63), 0.055, RED)
+        s.ellipsoid((0.16, side * 0.35, -0.36), 0.09, CHROME)
+        s.cylinder((0, side * 0.11, -0.40), (0, side * 0.11, -0.52), 0.075, CHROME)
+        s.box((0.05, side * 0.125, -0.54), (0.15, 0.105, 0.065), SHADE, rounding=0.04)
+    s.box((0.255, 0, 0.105), (0.025, 0.12, 0.025), WHITE, rounding=0.015)
+    s.box((0.165, 0, -0.25), (0.025, 0.14, 0.10), WHITE, rounding=0.02)
+    for side, part in ((-1, BLUE), (1, RED)):
+        s.ellipsoid((0.19, side * 0.065, -0.25), (0.03, 0.048, 0.048), part)
+    s.box((-0.185, 0, -0.25), (0.06, 0.14, 0.12), SHADE, rounding=0.03)
+    s.capsule((0, 0, 0.42), (0, 0, 0.54), 0.022, CHROME)
+    s.ellipsoid((0, 0, 0.58), 0.07, RED)
 
 
 def snowman(s: Solid, v: Vary) -> None:
-    s.mark_face((0.18, 0, 0.36), 0.20)
-    s.ellipsoid((0, 0, -0.36), (v(0.33), 0.33, 0.30))
-    s.ellipsoid((0, 0, 0.02), (v(0.25), 0.25, 0.23))
-    s.ellipsoid((0, 0, 0.35), 0.205)
-    s.cylinder((0, 0, 0.48), (0, 0, 0.515), 0.25, BLACK)
-    s.cylinder((0, 0, 0.48), (0, 0, v(0.74)), 0.165, BLACK)
-    s.cylinder((0, 0, 0.515), (0, 0, 0.575), 0.17, RED)
-    s.cone((0.17, 0, 0.34), (0.44, 0, 0.32), 0.06, 0.012, ORANGE)
+    s.mark_face((0.25, 0, 0.13), 0.27)
+    s.ellipsoid((0, 0, -0.32), (v(0.34), 0.34, 0.28))
+    s.ellipsoid((0, 0, 0.12), (v(0.285), 0.30, 0.275))
+    s.cylinder((0, 0, 0.33), (0, 0, 0.37), 0.30, BLACK)
+    s.cylinder((0, 0, 0.33), (0, 0, v(0.60)), 0.20, BLACK)
+    s.cylinder((0, 0, 0.37), (0, 0, 0.44), 0.206, RED)
+    s.cone((0.24, 0, 0.11), (0.52, 0, 0.08), 0.075, 0.018, ORANGE)
+    wave = v(1.0) - 1
     for side in SIDES:
-        s.ellipsoid((0.175, side * 0.085, 0.41), (0.035, 0.036, 0.042), BLACK)
+        s.ellipsoid((0.25, side * 0.115, 0.20), (0.04, 0.055, 0.062), BLACK)
         s.tube(
-            [(0, side * 0.20, 0.06), (0.02, side * 0.38, 0.14), (0.02, side * 0.50, 0.26)],
-            (0.028, 0.026, 0.02),
+            [(0, side * 0.24, -0.14), (0.02, side * 0.38, -0.06), (0.02, side * 0.48, 0.05 + wave)],
+            (0.034, 0.032, 0.026),
             BARK,
             pieces=4,
         )
-        s.capsule((0.02, side * 0.42, 0.17), (0.03, side * 0.53, 0.16), 0.018, BARK)
+        s.capsule((0.02, side * 0.41, -0.03), (0.03, side * 0.51, -0.05), 0.022, BARK)
     for k in range(5):
-        a = (k - 2) * 0.38
-        s.ellipsoid((0.185, 0.105 * np.sin(a) * 1.2, 0.285 - 0.05 * np.cos(a) + 0.03), 0.018, BLACK)
-    for z in (-0.08, 0.03):
-        s.ellipsoid((0.245, 0, z), (0.03, 0.036, 0.036), BLACK)
-    s.ellipsoid((0.32, 0, -0.32), (0.03, 0.04, 0.04), BLACK)
-    s.torus((0, 0, 0.185), 0.165, 0.055, part=GREEN)
-    s.box((0.20, 0.10, 0.08), (0.035, 0.055, 0.12), GREEN, rounding=0.025, tilt=-14)
+        a = (k - 2) * 0.40
+        s.ellipsoid((0.262, 0.17 * np.sin(a), 0.065 - 0.075 * np.cos(a) + 0.03), 0.024, BLACK)
+    for z in (-0.26, -0.40):
+        s.ellipsoid((0.335, 0, z), (0.03, 0.045, 0.045), BLACK)
+    s.torus((0, 0, -0.095), 0.20, 0.06, part=GREEN)
+    s.box((0.245, 0.12, -0.20), (0.04, 0.06, 0.11), GREEN, rounding=0.025, tilt=-14)
 
 
 def chair(s: Solid, v: Vary) -> None:

@@ -21,34 +21,33 @@ from src.toybox.world.solid import DECAL, SIDES, SUBTRACT, Solid, Vary
 
 
 def car(s: Solid, v: Vary) -> None:
-    s.mark_face((0.57, 0, 0.0), 0.33)
-    roof = v(0.20)
-    s.box((-0.16, 0, 0.06), (v(0.34), 0.235, roof), rounding=0.09)
-    s.box((0.235, 0, 0.26), (0.10, 0.4, 0.30), tilt=-34, rounding=0.02, mode=SUBTRACT)
-    s.box((-0.545, 0, 0.26), (0.10, 0.4, 0.30), tilt=14, rounding=0.02, mode=SUBTRACT)
-    for x, half in ((-0.31, 0.105), (-0.05, 0.115)):
-        s.box((x, 0, 0.10), (half, 0.5, 0.085), GLASS, rounding=0.04, mode=DECAL)
-    s.box((0.14, 0, 0.11), (0.12, 0.185, 0.095), GLASS, rounding=0.04, mode=DECAL)
-    s.box((-0.48, 0, 0.13), (0.12, 0.13, 0.06), GLASS, rounding=0.03, mode=DECAL)
-    s.box((0, 0, -0.13), (0.60, 0.25, 0.10), rounding=0.06)
-    s.round_cone((0.10, 0, -0.04), (0.47, 0, -0.07), 0.16, 0.125, blend=0.05)
-    s.round_cone((-0.30, 0, -0.06), (-0.48, 0, -0.10), 0.16, 0.12, blend=0.05)
+    s.mark_face((0.50, 0, 0.0), 0.36)
+    roof = v(0.24)
+    s.box((-0.12, 0, 0.10), (v(0.32), 0.275, roof), rounding=0.10)
+    s.box((0.255, 0, 0.32), (0.10, 0.5, 0.34), tilt=-32, rounding=0.02, mode=SUBTRACT)
+    s.box((-0.47, 0, 0.32), (0.10, 0.5, 0.34), tilt=14, rounding=0.02, mode=SUBTRACT)
+    for x, half in ((-0.25, 0.10), (0.0, 0.11)):
+        s.box((x, 0, 0.16), (half, 0.6, 0.095), GLASS, rounding=0.04, mode=DECAL)
+    s.box((0.16, 0, 0.165), (0.12, 0.22, 0.11), GLASS, rounding=0.04, mode=DECAL)
+    s.box((-0.42, 0, 0.19), (0.14, 0.13, 0.06), GLASS, rounding=0.03, mode=DECAL)
+    s.box((0, 0, -0.13), (0.50, 0.29, 0.12), rounding=0.07)
+    s.round_cone((0.10, 0, -0.03), (0.36, 0, -0.06), 0.19, 0.15, blend=0.05)
+    s.round_cone((-0.24, 0, -0.05), (-0.38, 0, -0.09), 0.18, 0.14, blend=0.05)
     for side in SIDES:
-        for x in (-0.36, 0.34):
-            s.ellipsoid((x, side * 0.245, -0.12), (0.23, 0.085, 0.16), SHADE)
-            s.cylinder((x, side * 0.17, -0.22), (x, side * 0.335, -0.22), 0.135, TYRE, rounding=0.03)
-            s.cylinder((x, side * 0.30, -0.22), (x, side * 0.35, -0.22), 0.075, CHROME, rounding=0.02)
-        s.box((0, side * 0.27, -0.215), (0.30, 0.06, 0.018), SHADE)
-        s.ellipsoid((0.53, side * 0.205, 0.0), (0.075, 0.075, 0.075), CHROME)
-        s.ellipsoid((0.575, side * 0.205, 0.0), (0.05, 0.062, 0.062), CREAM)
-        s.ellipsoid((-0.60, side * 0.20, -0.05), (0.045, 0.06, 0.065), RED)
-    s.box((0.585, 0, -0.085), (0.03, 0.10, 0.115), CHROME, rounding=0.03)
-    for y in (-0.06, -0.02, 0.02, 0.06):
-        s.box((0.61, y, -0.085), (0.03, 0.009, 0.095), BLACK, mode=DECAL)
-    s.capsule((0.60, -0.25, -0.205), (0.60, 0.25, -0.205), 0.03, CHROME)
-    s.capsule((-0.60, -0.25, -0.205), (-0.60, 0.25, -0.205), 0.03, CHROME)
-    s.cylinder((-0.58, 0, -0.07), (-0.66, 0, -0.07), 0.125, TYRE, rounding=0.03)
-    s.cylinder((-0.64, 0, -0.07), (-0.675, 0, -0.07), 0.065, CHROME, rounding=0.015)
+        for x in (-0.30, 0.29):
+            s.ellipsoid((x, side * 0.285, -0.11), (0.22, 0.085, 0.16), SHADE)
+            s.cylinder((x, side * 0.20, -0.24), (x, side * 0.365, -0.24), 0.145, TYRE, rounding=0.03)
+            s.cylinder((x, side * 0.33, -0.24), (x, side * 0.38, -0.24), 0.08, CHROME, rounding=0.02)
+        s.ellipsoid((0.45, side * 0.215, 0.0), (0.10, 0.11, 0.11), CHROME)
+        s.ellipsoid((0.505, side * 0.215, 0.0), (0.055, 0.092, 0.092), CREAM)
+        s.box((-0.495, side * 0.21, -0.10), (0.03, 0.05, 0.075), RED, rounding=0.02)
+    s.box((0.495, 0, -0.10), (0.03, 0.105, 0.10), CHROME, rounding=0.03)
+    for y in (-0.05, 0.0, 0.05):
+        s.box((0.52, y, -0.10), (0.03, 0.013, 0.08), BLACK, mode=DECAL)
+    s.capsule((0.51, -0.27, -0.235), (0.51, 0.27, -0.235), 0.04, CHROME)
+    s.capsule((-0.51, -0.27, -0.235), (-0.51, 0.27, -0.235), 0.04, CHROME)
+    s.cylinder((-0.48, 0, -0.03), (-0.57, 0, -0.03), 0.16, TYRE, rounding=0.03)
+    s.cylinder((-0.55, 0, -0.03), (-0.59, 0, -0.03), 0.09, CHROME, rounding=0.015)
 
 
 def rocket(s: Solid, v: Vary) -> None:
