@@ -64,7 +64,7 @@ def test_latents_become_standard_and_pictures_stay() -> None:
         torch.manual_seed(0)
         vae = networks.autoencoder().eval()
     pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), dtype=np.uint8)
-    images = to_unit(pixels.repeat(8, 1).repeat(8, 2))
+    images = to_unit(torch.from_numpy(pixels).repeat_interleave(8, 1).repeat_interleave(8, 2))
     with torch.no_grad():
         before = vae.decode(vae.encode(images).latent_dist.mean).sample
         spread = (
@@ -112,7 +112,7 @@ def test_errors_weigh_most_at_a_subjects_edges() -> None:
 
 def test_every_range_of_t_has_its_share() -> None:
     """Oracle: a third from each of RANGES, of 30,000 draws (4 sigma), and nothing outside [0, 1000)."""
-    drawn = draw_times(np.random.default_rng(0), 30_000)
+    drawn = draw_times(torch.Generator().manual_seed(0), 30_000).numpy()
     assert drawn.min() >= 0
     assert drawn.max() < 1000
     for low, high in ((0, 300), *RANGES[1:]):
@@ -126,5 +126,6 @@ def test_latents_of_a_shorter_autoencoder_are_not_mixed_in(tmp_path: Path) -> No
     for name in ("world", "latents"):
         (tmp_path / name).mkdir()
         np.save(tmp_path / name / "0000.npy", np.zeros((1, 128, 128, 4), np.uint8))
+    (tmp_path / "world/0000.json").write_text("[]")
     with pytest.raises(UserError, match=r"latents was encoded after fewer; remove it and .*denoiser"):
         fit_autoencoder(settings(tmp_path), Team(0, 1))

@@ -1,23 +1,23 @@
 """The denoiser of the bundled prior and its text encoder: how they are fitted to the world's latents."""
 
-import json
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 from diffusers import AutoencoderKL
-from numpy.lib.format import open_memmap  # unlike np.load, it never unpickles
+from jaxtyping import Int
 from torch import Tensor
 from transformers import CLIPTokenizer
 
 from src.guidance.prompts import NEGATIVE_PROMPT
 from src.toybox.prior import networks
 from src.toybox.prior.export import export
-from src.toybox.prior.fitting import Fit, Networks, Team
+from src.toybox.prior.fitting import LOG_EVERY, Fit, Networks, Team
 from src.toybox.prior.heritage import lineage, started
+from src.toybox.prior.lessons import Lessons
 from src.toybox.prior.settings import Settings
-from src.toybox.world.captions import VIEW_WORDS, Subject, caption, vocabulary
-from src.toybox.world.shapes import KINDS
+from src.toybox.prior.shards import nobody_renders
+from src.toybox.world.captions import VIEW_WORDS, vocabulary
 
 # Where t is drawn, each range as often as the others: everywhere; where faces are settled; where kinds and
 # sides are. The last two overlap the first.
@@ -37,13 +37,17 @@ def taught_tokenizer(cfg: Settings, team: Team) -> CLIPTokenizer:
     return CLIPTokenizer.from_pretrained(folder)
 
 
-def draw_times(rng: np.random.Generator, count: int) -> np.ndarray:
+def draw_times(generator: torch.Generator, count: int) -> Int[Tensor, "count"]:
     """`count` timesteps, by RANGES."""
-    low, high = np.array(RANGES)[rng.integers(len(RANGES), size=count)].T
-    return rng.integers(low, high)
+    device = generator.device
+    which = torch.randint(len(RANGES), (count,), generator=generator, device=device)
+    low, high = torch.tensor(RANGES, device=device)[which].T
+    return low + ((high - low) * torch.rand(count, generator=generator, device=device)).long()
 
 
-def fit_denoiser(cfg: Settings, team: Team, vae: AutoencoderKL) -> None:
+def fit_denoiser(
+    cfg: Settings, team: Team, vae: AutoencoderKL, check: Callable[[], object] = nobody_renders
+) -> None:
     """Fit the denoiser and its text encoder to predict eps, weighted by 1 / sqrt(SNR) within [1/4, 16].
 
     Plain eps spends most of its effort on the finest noise. Which side of an object is seen, though, is
@@ -61,55 +65,31 @@ def fit_denoiser(cfg: Settings, team: Team, vae: AutoencoderKL) -> None:
         started(cfg.start, modules, tokens)
     for module in modules.values():
         module.to(cfg.device)
-    folder, shards = Path(cfg.folder), range(cfg.shards)
-    latents = [open_memmap(folder / "latents" / f"{index:04d}.npy", mode="r") for index in shards]
-    facts = [json.loads((folder / "world" / f"{index:04d}.json").read_text()) for index in shards]
-    alphas = networks.noise_schedule().alphas_cumprod
-    weights = (alphas / (1 - alphas)).rsqrt().clamp(0.25, 16).to(cfg.device)
-    pool = np.array(
-        [
-            (s, i)
-            for s, shard in enumerate(facts)
-            for i, fact in enumerate(shard)
-            for _ in range(2 if KINDS[fact["subject"]["kind"]].has_front else 1)
-        ]
-    )
+    alphas = networks.noise_schedule().alphas_cumprod.to(cfg.device)
+    weights = (alphas / (1 - alphas)).rsqrt().clamp(0.25, 16)
+    lessons = Lessons(cfg, tokens, vae, check)
+    lessons.take_up()
+    mine = slice(team.rank, None, team.size)
 
     def loss(step: int) -> Tensor:
-        rng = np.random.default_rng([cfg.seed, 2, step])
-        picks = pool[rng.integers(0, len(pool), cfg.batch_size)]
-        captions = []
-        for s, i in picks:
-            fact = facts[s][i]
-            four, eight = fact["views"]
-            text = caption(Subject(**fact["subject"]), (four, eight), fact["bad_words"], rng)
-            captions.append("" if rng.random() < cfg.caption_dropout else text)
-        times = torch.from_numpy(draw_times(rng, cfg.batch_size))
-        shape = (2, cfg.batch_size, networks.LATENT_CHANNELS, networks.LATENT_SIZE, networks.LATENT_SIZE)
-        noise = torch.from_numpy(rng.standard_normal(shape, np.float32))
-        mine = slice(team.rank, None, team.size)
-        mean, std = torch.from_numpy(np.stack([latents[s][i] for s, i in picks[mine]])).float().chunk(2, 1)
-        t, (jitter, eps) = times[mine], noise[:, mine]
-        z = mean + std * jitter
+        if step % LOG_EVERY == 0:
+            lessons.take_up()
+        draw = torch.Generator(cfg.device).manual_seed((cfg.seed << 32) + step)
+        posterior, words = lessons.draw(draw, cfg.batch_size, cfg.caption_dropout)
+        t = draw_times(draw, cfg.batch_size)
+        mean, std = posterior.float().chunk(2, 1)
+        jitter, eps = torch.randn((2, *mean.shape), generator=draw, device=cfg.device)
         alpha, sigma = alphas[t].sqrt()[:, None, None, None], (1 - alphas[t]).sqrt()[:, None, None, None]
-        noised = (alpha * z + sigma * eps).to(cfg.device, memory_format=torch.channels_last)
-        ids = tokens(
-            captions[mine],
-            padding="max_length",
-            truncation=True,
-            max_length=networks.TOKENS,
-            return_tensors="pt",
-        )
-        t, eps = t.to(cfg.device), eps.to(cfg.device)
+        noised = (alpha * (mean + std * jitter) + sigma * eps).contiguous(memory_format=torch.channels_last)
         with cfg.precision():
-            text = modules["text"](ids.input_ids.to(cfg.device))[0]
-            error = modules["unet"](noised, t, text).sample.float() - eps
-        return (weights[t] * error.square().mean((1, 2, 3))).mean()
+            text = modules["text"](words[mine])[0]
+            error = modules["unet"](noised[mine], t[mine], text).sample.float() - eps[mine]
+        return (weights[t[mine]] * error.square().mean((1, 2, 3))).mean()
 
     before = lineage(cfg.start)
 
     def publish(mean: Networks, step: int) -> None:
         export(Path(cfg.weights), mean | {"vae": vae}, Path(cfg.folder), step * cfg.batch_size, before)
 
-    recipe = cfg.recipe(cfg.denoiser_steps, cfg.learning_rate)
+    recipe = cfg.recipe(cfg.denoiser_steps, cfg.learning_rate, cfg.deadline())
     Fit(Path(cfg.folder) / "denoiser", recipe, team, modules, publish).run(loss)

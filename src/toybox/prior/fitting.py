@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -58,6 +59,7 @@ class Recipe:
     learning_rate: float
     ema: float  # what the mean keeps of itself in a step
     checkpoint_seconds: int
+    deadline: float = math.inf  # on the monotonic clock: ends there, descent and all, if the steps do not
 
 
 class Fit:
@@ -79,8 +81,9 @@ class Fit:
         self.publish = publish
         self.mean = {name: copy.deepcopy(m).requires_grad_(False) for name, m in networks.items()}
         self.parameters = [p for m in networks.values() for p in m.parameters()]
+        self.means = [p for m in self.mean.values() for p in m.parameters()]
         self.optimizer = Muon(networks.values(), recipe.learning_rate, weight_decay=0.01)
-        self.step = 0
+        self.step, self.began = 0, time.monotonic()
         found = load_latest(folder)
         if found is not None:
             try:
@@ -95,40 +98,53 @@ class Fit:
     def run(self, loss_of_step: Callable[[int], Tensor]) -> None:
         """Minimise `loss_of_step` up to the last step, saving as it goes and at the end.
 
-        Raises SystemExit at the first loss that is not finite.
+        Raises SystemExit, soon after it, at the first loss that is not finite.
         """
         recipe, leads = self.recipe, self.team.rank == 0
-        saved, losses = time.monotonic(), []
+        saved, losses = time.monotonic(), list[Tensor]()  # read now and then: reading waits for a GPU
         if leads:
             cut_back(self.folder / "loss.jsonl", self.step + 1)
         bar = tqdm(total=recipe.steps, initial=self.step, desc=self.folder.name, disable=not leads)
-        while self.step < recipe.steps:
+        while self._left() > 0:
             loss = loss_of_step(self.step)
-            if not torch.isfinite(loss):
-                raise SystemExit(f"{self.folder.name}: the loss of step {self.step} is {loss.item()}")
             self._descend(loss)
-            losses.append(loss.item())
+            losses.append(loss.detach())
             bar.update()
             if self.step % LOG_EVERY == 0:
-                if leads:
-                    bar.set_postfix(loss=f"{np.mean(losses):.4f}")
-                    self._log(float(np.mean(losses)))
+                mean = float(np.mean(self._read(losses)))
                 losses = []
+                if leads:
+                    bar.set_postfix(loss=f"{mean:.4f}")
+                    self._log(mean)
             if leads and time.monotonic() - saved > recipe.checkpoint_seconds:
+                self._read(losses)
                 self._save()
                 saved = time.monotonic()
         bar.close()
+        self._read(losses)
         if leads:
             self._save()
         self.team.wait()
 
+    def _read(self, losses: list[Tensor]) -> list[float]:
+        """The losses of the last steps; nothing is logged or saved after one that is not finite."""
+        values: list[float] = torch.stack(losses).tolist() if losses else []
+        for step, value in enumerate(values, self.step - len(values)):
+            if not math.isfinite(value):
+                raise SystemExit(f"{self.folder.name}: the loss of step {step} is {value}")
+        return values
+
+    def _left(self) -> float:
+        """Which share of the way is left: of the steps, or of the time where that is less."""
+        steps, deadline = self.recipe.steps, self.recipe.deadline
+        by_steps = (steps - self.step) / steps
+        if deadline == math.inf:
+            return by_steps
+        return min(by_steps, (deadline - time.monotonic()) / (deadline - self.began))
+
     def _descend(self, loss: Tensor) -> None:
         # 100 steps up, flat, the last 30% down.
-        pace = min(
-            1.0,
-            (self.step + 1) / WARM_UP,
-            (self.recipe.steps - self.step) / (DESCENT * self.recipe.steps),
-        )
+        pace = max(0.0, min(1.0, (self.step + 1) / WARM_UP, self._left() / DESCENT))
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.learning_rate * pace
         loss.backward()
@@ -139,9 +155,7 @@ class Fit:
         self.step += 1
         decay = min(self.recipe.ema, self.step / (self.step + 10))
         with torch.no_grad():
-            for name, network in self.networks.items():
-                for mean, value in zip(self.mean[name].parameters(), network.parameters(), strict=True):
-                    mean.lerp_(value, 1 - decay)
+            torch._foreach_lerp_(self.means, self.parameters, 1 - decay)
 
     def _log(self, loss: float) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)

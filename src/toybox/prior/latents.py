@@ -1,33 +1,34 @@
 """The autoencoder of the bundled prior: how it is fitted to the rendered world, and the world's latents."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from numpy.lib.format import open_memmap  # unlike np.load, it never unpickles
 from torch import Tensor
 
 from src.errors import UserError
 from src.toybox.prior import networks
-from src.toybox.prior.fitting import Fit, Team
+from src.toybox.prior.fitting import LOG_EVERY, Fit, Team
 from src.toybox.prior.heritage import started_autoencoder
 from src.toybox.prior.settings import Settings
+from src.toybox.prior.shards import Shards, nobody_renders
 
 KL = 3e-4  # its weight, by latent number
 BACKGROUND, SUBJECT, EDGE = 0.3, 1.0, 6.0  # what an error weighs there; EDGE by the size of the step
-SQUARED = (
-    4.0  # weight of the squared error beside the absolute one: a lost eye is a large error on few pixels
-)
+# Weight of the squared error beside the absolute one: a lost eye is a large error on few pixels.
+SQUARED = 4.0
+SHARDS = 40  # 20,000 pictures are enough for its few weights, and fit into the memory of a small GPU
 
 
-def to_unit(pixels: np.ndarray) -> Tensor:
-    """uint8 [B, H, W, C] to [B, C, H, W] in [-1, 1]."""
-    image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float()
+def to_unit(pixels: UInt8[Tensor, "B H W C"]) -> Float[Tensor, "B C H W"]:
+    """From 0 ... 255 to [-1, 1]."""
+    image = pixels.permute(0, 3, 1, 2).float()
     return (image / 127.5 - 1).contiguous(memory_format=torch.channels_last)
 
 
@@ -45,7 +46,7 @@ def importance(image: Float[Tensor, "B 3 H W"], opacity: Float[Tensor, "B 1 H W"
     return weight / weight.mean()
 
 
-def fit_autoencoder(cfg: Settings, team: Team) -> AutoencoderKL:
+def fit_autoencoder(cfg: Settings, team: Team, check: Callable[[], object] = nobody_renders) -> AutoencoderKL:
     """Fit by weighted L1 + MSE + a light KL, on clean and degraded pictures alike; make latents standard.
 
     With autoencoder_steps=0, the one that cfg.start has, as it is. Raises UserError where latents of an
@@ -59,14 +60,21 @@ def fit_autoencoder(cfg: Settings, team: Team) -> AutoencoderKL:
     if cfg.autoencoder_steps == 0:
         return vae.eval().requires_grad_(False)
     folder = Path(cfg.folder)
-    shards = [open_memmap(folder / "world" / f"{index:04d}.npy", mode="r") for index in range(cfg.shards)]
+    world, pictures = Shards(folder / "world", min(cfg.shards, SHARDS), check), list[Tensor]()
+
+    def take_up() -> None:
+        pictures.extend(torch.from_numpy(world.pixels(i)).to(cfg.device) for i in world.fresh())
+
+    take_up()
 
     def loss(step: int) -> Tensor:
+        if step % LOG_EVERY == 0:
+            take_up()
         rng = np.random.default_rng([cfg.seed, 1, step])
-        picks = rng.integers(0, [len(shards), len(shards[0])], (cfg.autoencoder_batch_size, 2))[
-            team.rank :: team.size
-        ]
-        image, opacity = to_unit(np.stack([shards[s][i] for s, i in picks])).to(cfg.device).split([3, 1], 1)
+        which = rng.integers(len(pictures), size=cfg.autoencoder_batch_size)[team.rank :: team.size]
+        picks = rng.random(cfg.autoencoder_batch_size)[team.rank :: team.size]
+        seen = [pictures[s][int(u * len(pictures[s]))] for s, u in zip(which, picks, strict=True)]
+        image, opacity = to_unit(torch.stack(seen)).split([3, 1], 1)
         shape = (len(image), networks.LATENT_CHANNELS, networks.LATENT_SIZE, networks.LATENT_SIZE)
         noise = torch.from_numpy(rng.standard_normal(shape, np.float32)).to(cfg.device)
         with cfg.precision():
@@ -85,8 +93,8 @@ def fit_autoencoder(cfg: Settings, team: Team) -> AutoencoderKL:
         )
     fit.run(loss)
     vae = fit.mean["vae"]
-    seen = to_unit(np.concatenate([shard[:64] for shard in shards[:16]]))
-    images, opacity = seen[:, :3].to(cfg.device), seen[:, 3:].to(cfg.device) / 2 + 0.5
+    seen = to_unit(torch.cat([shard[:64] for shard in pictures[:16]]))
+    images, opacity = seen[:, :3], seen[:, 3:] / 2 + 0.5
     standardize(vae, images)
     if team.rank == 0:
         whole, subjects = decibel(vae, images, opacity)
@@ -121,24 +129,24 @@ def decibel(vae: AutoencoderKL, images: Tensor, opacity: Tensor) -> tuple[float,
     return float(whole), float(-10 * squares[opacity[:, 0] > 0.5].mean().log10())
 
 
-@torch.no_grad()
 def encode_world(cfg: Settings, team: Team, vae: AutoencoderKL) -> None:
     """Posterior mean and deviation of every picture, float16 [N, 2 channels, 16, 16] a shard."""
-    folder = Path(cfg.folder) / "latents"
-    folder.mkdir(exist_ok=True)
     for index in range(team.rank, cfg.shards, team.size):
-        path = folder / f"{index:04d}.npy"
-        if not path.exists():
-            pixels = open_memmap(Path(cfg.folder) / "world" / f"{index:04d}.npy", mode="r")
-            np.save(
-                folder / f".{index:04d}.npy",
-                _encoded(vae, np.array_split(pixels[..., :3], -(-len(pixels) // 50))),
-            )
-            os.replace(folder / f".{index:04d}.npy", path)
+        if (Path(cfg.folder) / "world" / f"{index:04d}.json").exists():
+            latents_of(Path(cfg.folder), vae, index)
     team.wait()
 
 
-def _encoded(vae: AutoencoderKL, parts: Sequence[np.ndarray]) -> np.ndarray:
-    posteriors = [vae.encode(to_unit(part).to(vae.device)).latent_dist for part in parts]
-    latents = torch.cat([torch.cat([p.mean, p.std], 1) for p in posteriors])
-    return latents.half().contiguous().cpu().numpy()
+@torch.no_grad()
+def latents_of(folder: Path, vae: AutoencoderKL, index: int) -> np.ndarray:
+    """One shard's posteriors, float16 [N, 2 channels, 16, 16]: encoded once, then read from the disk."""
+    path = folder / "latents" / f"{index:04d}.npy"
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        pixels = torch.from_numpy(open_memmap(folder / "world" / path.name, mode="c"))
+        parts = [to_unit(part[..., :3].to(vae.device)) for part in pixels.split(50)]
+        posteriors = [vae.encode(part).latent_dist for part in parts]
+        latents = torch.cat([torch.cat([p.mean, p.std], 1) for p in posteriors])
+        np.save(path.with_name(f".{path.name}"), latents.half().contiguous().cpu().numpy())
+        os.replace(path.with_name(f".{path.name}"), path)
+    return open_memmap(path, mode="c")

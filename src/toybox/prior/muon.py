@@ -1,6 +1,7 @@
 """Muon for matrices and convolutions, AdamW for everything else, as one optimiser."""
 
 from collections.abc import Iterable
+from itertools import groupby
 
 import torch
 from jaxtyping import Float
@@ -14,30 +15,26 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # Jordan et al. 2024; five rounds
 
 
 @torch.no_grad()
-def orthogonalized(matrix: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
-    """Near U V^T of matrix = U S V^T, singular values within about [0.7, 1.2]: Jordan et al. 2024, "Muon".
+def orthogonalized(matrices: Float[Tensor, "count rows columns"]) -> Float[Tensor, "count rows columns"]:
+    """Near U V^T of each M = U S V^T, singular values within about [0.7, 1.2]: Jordan et al. 2024, "Muon".
 
     Five rounds of X <- (a + b A + c A^2) X with A = X X^T on the shorter side; a zero matrix stays zero. All
     rounds are polynomials of the first A, so only their product meets X: a third of the work for a 3x3
     convolution, which is nine times as long as it is wide.
     """
     a, b, c = NEWTON_SCHULZ
-    x = matrix if len(matrix) <= matrix.shape[1] else matrix.T
-    x = x / (x.norm() + 1e-7)
-    square = x @ x.T
-
-    def polynomial() -> Tensor:
-        found = torch.addmm(square, square, square, beta=b, alpha=c)
-        found.diagonal().add_(a)
-        return found
-
-    product = step = polynomial()
-    for _ in range(4):
-        square = step @ square @ step
-        step = polynomial()
-        product = step @ product
+    upright = matrices.shape[1] > matrices.shape[2]
+    x = matrices.mT if upright else matrices
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    square, product = x @ x.mT, None
+    for rounds_left in reversed(range(5)):
+        polynomial = torch.baddbmm(square, square, square, beta=b, alpha=c)
+        polynomial.diagonal(dim1=1, dim2=2).add_(a)
+        product = polynomial if product is None else polynomial @ product
+        if rounds_left:
+            square = polynomial @ square @ polynomial
     x = product @ x
-    return x if len(matrix) <= matrix.shape[1] else x.T
+    return x.mT if upright else x
 
 
 class Muon(torch.optim.Optimizer):
@@ -70,24 +67,41 @@ class Muon(torch.optim.Optimizer):
     def step(self) -> None:  # type: ignore[override]  # no closures here
         """One step of every parameter that has a gradient."""
         for group in self.param_groups:
-            advance = self._along_matrix if group["muon"] else self._as_adam
-            for p in group["params"]:
-                if p.grad is not None:
-                    p.mul_(1 - group["lr"] * group["weight_decay"])
-                    p.sub_(advance(p, p.grad), alpha=group["lr"])
+            moved = [p for p in group["params"] if p.grad is not None]
+            if not moved:
+                continue
+            torch._foreach_mul_(moved, 1 - group["lr"] * group["weight_decay"])
+            if not group["muon"]:
+                self._as_adam(moved, group["lr"])
+                continue
+            # All matrices of one shape at once: a GPU would spend its time on being told of each.
+            for _, same in groupby(sorted(moved, key=_shape), _shape):
+                self._along_matrices([*same], group["lr"])
 
-    def _along_matrix(self, p: Tensor, grad: Tensor) -> Tensor:
-        momentum = self.state[p].setdefault("momentum", torch.zeros_like(p))
-        momentum.lerp_(grad, 1 - MOMENTUM)
-        ahead = orthogonalized(grad.lerp(momentum, MOMENTUM).flatten(1)).view(p.shape)
-        return ahead * (ADAM_RMS * max(len(p), p[0].numel()) ** 0.5)
+    def _along_matrices(self, moved: list[nn.Parameter], learning_rate: float) -> None:
+        momenta = [self.state[p].setdefault("momentum", torch.zeros_like(p)) for p in moved]
+        torch._foreach_lerp_(momenta, [p.grad for p in moved], 1 - MOMENTUM)
+        ahead = torch._foreach_lerp([p.grad for p in moved], momenta, MOMENTUM)
+        steps = orthogonalized(torch.stack(ahead).flatten(2)).view(len(moved), *moved[0].shape)
+        length = ADAM_RMS * max(steps[0].shape[0], steps[0, 0].numel()) ** 0.5
+        torch._foreach_add_(moved, [*steps], alpha=-learning_rate * length)
 
-    def _as_adam(self, p: Tensor, grad: Tensor) -> Tensor:
-        state = self.state[p]
-        if not state:
-            state |= {"step": torch.zeros(()), "mean": torch.zeros_like(p), "square": torch.zeros_like(p)}
-        state["step"] += 1
-        mean, square = (1 - b ** float(state["step"]) for b in BETAS)
-        state["mean"].lerp_(grad, 1 - BETAS[0])
-        state["square"].mul_(BETAS[1]).addcmul_(grad, grad, value=1 - BETAS[1])
-        return state["mean"] / mean / ((state["square"] / square).sqrt() + EPS)
+    def _as_adam(self, moved: list[nn.Parameter], learning_rate: float) -> None:
+        for p in moved:
+            if not self.state[p]:
+                start = {"step": torch.zeros(()), "mean": torch.zeros_like(p), "square": torch.zeros_like(p)}
+                self.state[p].update(start)
+            self.state[p]["step"] += 1
+        means, squares = ([self.state[p][name] for p in moved] for name in ("mean", "square"))
+        mean, square = ([1 - b ** float(self.state[p]["step"]) for p in moved] for b in BETAS)
+        grads = [p.grad for p in moved]
+        torch._foreach_lerp_(means, grads, 1 - BETAS[0])
+        torch._foreach_mul_(squares, BETAS[1])
+        torch._foreach_addcmul_(squares, grads, grads, value=1 - BETAS[1])
+        spread = torch._foreach_sqrt(torch._foreach_div(squares, square))
+        torch._foreach_add_(spread, EPS)
+        torch._foreach_addcdiv_(moved, torch._foreach_div(means, mean), spread, value=-learning_rate)
+
+
+def _shape(p: nn.Parameter) -> tuple[int, ...]:
+    return tuple(p.shape)

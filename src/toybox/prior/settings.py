@@ -1,6 +1,8 @@
 """What the command line of `python -m src.toybox.train` can change."""
 
+import math
 import os
+import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +23,10 @@ class Settings:
     weights: str = "outputs/toybox/weights"  # the exported pipeline; src/toybox/weights is the one that ships
     start: str = ""  # an exported prior to go on from; nothing: from nothing
     device: str = "cpu"  # or cuda
-    shards: int = 18  # of 2,000 pictures; may grow between restarts
+    shards: int = 72  # of 500 pictures; may grow between restarts
     autoencoder_steps: int = 3000
     denoiser_steps: int = 6600
+    minutes: float = 0  # the denoiser is done, descent and all, so long after the command's start; 0: no limit
     batch_size: int = 64
     autoencoder_batch_size: int = 8
     learning_rate: float = 1e-3
@@ -35,6 +38,7 @@ class Settings:
     checkpoint_seconds: int = 180
 
     def __post_init__(self) -> None:
+        self._began = time.monotonic()
         in_range(self, ["shards"], 1, 9999)  # four digits name a shard
         in_range(self, ["autoencoder_steps"], 0 if self.start else 1, 10**8)
         in_range(self, ["denoiser_steps"], 1, 10**8)
@@ -52,7 +56,10 @@ class Settings:
         in_range(self, ["batch_size", "autoencoder_batch_size"], 1, 10**5)
         in_range(self, ["processes"], 1, 1024)
         in_range(self, ["learning_rate", "autoencoder_learning_rate", "caption_dropout", "ema"], 0, 1)
-        in_range(self, ["seed"], 0, 2**63 - 1)
+        in_range(self, ["minutes"], 0, 10**6)
+        if self.minutes and self.processes != 1:
+            raise UserError(f"minutes={self.minutes:g} processes={self.processes}: processes do not end at one step: processes=1")
+        in_range(self, ["seed"], 0, 2**31 - 1)
         in_range(self, ["checkpoint_seconds"], 0, 10**6)
         for name in ("batch_size", "autoencoder_batch_size"):
             if getattr(self, name) % self.processes:
@@ -62,13 +69,17 @@ class Settings:
                 )
         refuse_to_replace(Path(self.weights))
 
-    def recipe(self, steps: int, learning_rate: float) -> Recipe:
-        """How networks are fitted in so many steps."""
-        return Recipe(steps, learning_rate, self.ema, self.checkpoint_seconds)
+    def recipe(self, steps: int, learning_rate: float, deadline: float = math.inf) -> Recipe:
+        """How networks are fitted in so many steps, or until a deadline."""
+        return Recipe(steps, learning_rate, self.ema, self.checkpoint_seconds, deadline)
+
+    def deadline(self) -> float:
+        """When the denoiser has to be done, on the monotonic clock."""
+        return self._began + 60 * self.minutes if self.minutes else math.inf
 
     def renderers(self) -> int:
-        """How many processes render the world: beside a GPU, one a core."""
-        return self.processes if self.device == "cpu" else os.cpu_count() or 1
+        """How many processes render the world: beside a GPU, one for each core but that which feeds it."""
+        return self.processes if self.device == "cpu" else max(1, (os.cpu_count() or 1) - 1)
 
     def precision(self) -> AbstractContextManager[object]:
         """bfloat16 on a GPU (its float32 products in TF32), float32 on a processor, where that is faster."""

@@ -25,7 +25,7 @@ from src.toybox.world.paint import MAIN, paint_table
 from src.toybox.world.shapes import build
 
 SIZE = 128  # pixels
-SHARD = 2000  # pictures a file
+SHARD = 500  # pictures a file
 DEGRADED = 0.10
 FRONT_DEGREES = 45.0  # half the width of front and of back in the four-word captions
 OVERHEAD = 0.04  # share of pictures from 60 to 85 degrees up, where no training camera goes
