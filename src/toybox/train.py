@@ -43,6 +43,7 @@ def fit_networks(rank: int, cfg: Settings, check: Callable[[], object] = nobody_
     """All stages after the first, as one process of a team; `check` raises if nobody renders any more."""
     torch.set_num_threads(1)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cudnn.benchmark = True  # all batches are of one shape
     try:
         team = Team(rank, cfg.processes)
         vae = fit_autoencoder(cfg, team, check)
