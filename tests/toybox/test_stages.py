@@ -1,7 +1,7 @@
 """The stages of training on a world of a few pictures: resumed, started from an export, in bfloat16."""
 
 import json
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,10 @@ from diffusers import StableDiffusionPipeline
 
 from src.run.checkpoint import load_latest, parameters_sha256
 from src.toybox import train
+from src.toybox.prior.fitting import Fit
 from src.toybox.prior.settings import Settings
 from src.toybox.world.pictures import write_shard
+from tests.pretend_cuda import pretend_cuda
 
 TINY = ["shards=1", "processes=1", "batch_size=2", "autoencoder_batch_size=2", "checkpoint_seconds=1000"]
 
@@ -73,6 +75,27 @@ def test_training_goes_on_from_an_export(tmp_path: Path, world: Path) -> None:
     before = json.loads((Path(start) / "trained.json").read_text())
     assert trained["denoiser_samples"] == 2
     assert trained["lineage"][-1]["denoiser_samples"] == before["denoiser_samples"]
+
+
+def test_the_device_is_waited_for_only_to_log(
+    tmp_path: Path, world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: a pretend device, which refuses what is left on the processor and counts what waits.
+
+    A step in the middle waits twice: for the ranges of t to come, and for the norm of the gradient.
+    """
+    monkeypatch.setattr(Settings, "precision", lambda self: nullcontext())  # it knows no autocast
+    waits = []
+    descend = Fit._descend
+    with pretend_cuda() as counts:
+
+        def counted(self: Fit, loss: torch.Tensor) -> None:
+            descend(self, loss)
+            waits.append(counts.totals()[0])
+
+        monkeypatch.setattr(Fit, "_descend", counted)
+        fitted(tmp_path / "on", world, device="cuda", autoencoder_steps=1, denoiser_steps=3)
+    assert waits[3] - waits[2] <= 2
 
 
 def test_bfloat16_loses_little(tmp_path: Path, world: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,15 @@
 """Training the prior: its command line, its tokenizer and the steps between its stages."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch.multiprocessing.spawn import ProcessExitedException
 
 from src.errors import UserError
+from src.toybox import train
 from src.toybox.prior import networks
 from src.toybox.prior.denoising import RANGES, draw_times, taught_tokenizer
 from src.toybox.prior.fitting import Team
@@ -26,6 +29,7 @@ from src.toybox.train import main
         ("batch_size=7", "batch_size=7 cannot be shared equally by processes=2: choose a multiple"),
         ("steps=10", "steps=10: no such setting; write name=value with one of folder, weights, "),
         ("seed=-1", "seed=-1 is out of range: choose 0 to"),
+        ("minutes=5", "minutes=5 processes=2: processes would end at different steps: choose processes=1"),
         ("device=tpu", "device=tpu: choose cpu or cuda"),
         ("start=docs", "start=docs: no exported prior is there; name a folder that holds one"),
         ("weights=src", "weights=src is there and is no prior that was exported"),
@@ -112,13 +116,45 @@ def test_errors_weigh_most_at_a_subjects_edges() -> None:
 
 def test_every_range_of_t_has_its_share() -> None:
     """Oracle: a third from each of RANGES, of 30,000 draws (4 sigma), and nothing outside [0, 1000)."""
-    drawn = draw_times(torch.Generator().manual_seed(0), 30_000).numpy()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        drawn = draw_times(30_000).numpy()
     assert drawn.min() >= 0
     assert drawn.max() < 1000
     for low, high in ((0, 300), *RANGES[1:]):
         share = np.mean([max(0, min(high, b) - max(low, a)) / (b - a) for a, b in RANGES])
         spread = 4 * (share * (1 - share) / len(drawn)) ** 0.5
         assert abs(((drawn >= low) & (drawn < high)).mean() - share) < spread
+
+
+@pytest.mark.parametrize("broken", [None, 5])
+def test_a_gpu_learns_while_the_cores_render(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: int | None
+) -> None:
+    """Oracle: who is started, and the exit code of a renderer that died, which nothing waits for."""
+    calls = []
+
+    class Renderers:
+        def join(self, timeout: float) -> None:
+            calls.append(f"look, {timeout:g} s")
+            if broken is not None:
+                raise ProcessExitedException("", 0, 0, exit_code=broken)
+
+    def start(work: object, given: tuple[Settings], nprocs: int, join: bool, daemon: bool) -> Renderers:
+        assert (work, join, daemon) == (train.render_world, False, True)
+        calls.append(f"{nprocs - given[0].renderers()} too many")
+        return Renderers()
+
+    def learn(rank: int, cfg: Settings, check: Callable[[], object]) -> None:
+        calls.append("learn")
+        check()
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(train, "spawn", start)
+    monkeypatch.setattr(train, "fit_networks", learn)
+    given = ["device=cuda", "processes=1", f"folder={tmp_path}", f"weights={tmp_path / 'weights'}"]
+    assert main(given) == (broken or 0)
+    assert calls == ["0 too many", "learn", "look, 0 s"]
 
 
 def test_latents_of_a_shorter_autoencoder_are_not_mixed_in(tmp_path: Path) -> None:

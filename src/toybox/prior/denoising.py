@@ -37,12 +37,10 @@ def taught_tokenizer(cfg: Settings, team: Team) -> CLIPTokenizer:
     return CLIPTokenizer.from_pretrained(folder)
 
 
-def draw_times(generator: torch.Generator, count: int) -> Int[Tensor, "count"]:
-    """`count` timesteps, by RANGES."""
-    device = generator.device
-    which = torch.randint(len(RANGES), (count,), generator=generator, device=device)
-    low, high = torch.tensor(RANGES, device=device)[which].T
-    return low + ((high - low) * torch.rand(count, generator=generator, device=device)).long()
+def draw_times(count: int, device: str = "cpu") -> Int[Tensor, "count"]:
+    """`count` timesteps, by RANGES, from torch's own generator."""
+    low, high = torch.tensor(RANGES, device=device)[torch.randint(len(RANGES), (count,), device=device)].T
+    return low + ((high - low) * torch.rand(count, device=device)).long()
 
 
 def fit_denoiser(
@@ -74,11 +72,11 @@ def fit_denoiser(
     def loss(step: int) -> Tensor:
         if step % LOG_EVERY == 0:
             lessons.take_up()
-        draw = torch.Generator(cfg.device).manual_seed((cfg.seed << 32) + step)
-        posterior, words = lessons.draw(draw, cfg.batch_size, cfg.caption_dropout)
-        t = draw_times(draw, cfg.batch_size)
+        torch.manual_seed((cfg.seed << 32) + step)
+        posterior, words = lessons.draw(cfg.batch_size, cfg.caption_dropout)
+        t = draw_times(cfg.batch_size, cfg.device)
         mean, std = posterior.float().chunk(2, 1)
-        jitter, eps = torch.randn((2, *mean.shape), generator=draw, device=cfg.device)
+        jitter, eps = torch.randn((2, *mean.shape), device=cfg.device)
         alpha, sigma = alphas[t].sqrt()[:, None, None, None], (1 - alphas[t]).sqrt()[:, None, None, None]
         noised = (alpha * (mean + std * jitter) + sigma * eps).contiguous(memory_format=torch.channels_last)
         with cfg.precision():

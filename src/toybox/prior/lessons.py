@@ -53,17 +53,17 @@ class Lessons:
         )
 
     def draw(
-        self, draw: torch.Generator, count: int, dropout: float
+        self, count: int, dropout: float
     ) -> tuple[Float[Tensor, "count twice height width"], Int[Tensor, "count tokens"]]:
-        """Posteriors (means, then deviations) of `count` pictures and a caption of each, or of none of it."""
+        """Posteriors (means, then deviations) of `count` pictures, and a caption of each.
+
+        Drawn by torch's own generator; a share of `dropout` of the captions is empty.
+        """
         device = self._tickets.device
 
-        def below(limit: int) -> Tensor:
-            return torch.randint(limit, (count,), generator=draw, device=device)
-
-        picks = self._tickets[below(len(self._tickets))]
-        words = self._words[picks, below(CAPTIONS)]
-        silent = torch.rand(count, 1, generator=draw, device=device) < dropout
+        picks = self._tickets[torch.randint(len(self._tickets), (count,), device=device)]
+        words = self._words[picks, torch.randint(CAPTIONS, (count,), device=device)]
+        silent = torch.rand(count, 1, device=device) < dropout
         return self._posteriors[picks], torch.where(silent, self._silence, words).long()
 
     def _read(self, told: list[list[str]]) -> Int[Tensor, "pictures captions tokens"]:
@@ -86,6 +86,9 @@ class Lessons:
 def _told(facts: list[dict[str, Any]], rng: np.random.Generator) -> list[list[str]]:
     """CAPTIONS captions of every picture of a shard."""
     return [
-        [caption(Subject(**fact["subject"]), tuple(fact["views"]), fact["bad_words"], rng) for _ in range(CAPTIONS)]
+        [
+            caption(Subject(**fact["subject"]), tuple(fact["views"]), fact["bad_words"], rng)
+            for _ in range(CAPTIONS)
+        ]
         for fact in facts
     ]

@@ -26,7 +26,9 @@ class Settings:
     shards: int = 72  # of 500 pictures; may grow between restarts
     autoencoder_steps: int = 3000
     denoiser_steps: int = 6600
-    minutes: float = 0  # the denoiser is done, descent and all, so long after the command's start; 0: no limit
+    minutes: float = (
+        0  # the denoiser is done, descent and all, so long after the command's start; 0: no limit
+    )
     batch_size: int = 64
     autoencoder_batch_size: int = 8
     learning_rate: float = 1e-3
@@ -58,7 +60,10 @@ class Settings:
         in_range(self, ["learning_rate", "autoencoder_learning_rate", "caption_dropout", "ema"], 0, 1)
         in_range(self, ["minutes"], 0, 10**6)
         if self.minutes and self.processes != 1:
-            raise UserError(f"minutes={self.minutes:g} processes={self.processes}: processes do not end at one step: processes=1")
+            raise UserError(
+                f"minutes={self.minutes:g} processes={self.processes}: processes would end at different "
+                "steps: choose processes=1"
+            )
         in_range(self, ["seed"], 0, 2**31 - 1)
         in_range(self, ["checkpoint_seconds"], 0, 10**6)
         for name in ("batch_size", "autoencoder_batch_size"):

@@ -5,9 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.lib.format import open_memmap  # unlike np.load, it never unpickles
-from torch import Tensor
 
 POLL_SECONDS = 0.2
 

@@ -94,6 +94,25 @@ def test_the_names_in_a_checkpoint(tmp_path: Path) -> None:
     assert published == [(["line"], 1)]
 
 
+def test_a_deadline_ends_the_fit_and_its_descent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: a clock of a second a step: 200 of 10,000 steps, the rate level for 70% and then down to 0."""
+    now = [0.0]
+    monkeypatch.setattr("src.toybox.prior.fitting.time.monotonic", lambda: now[0])
+    one = fit(tmp_path, Recipe(10_000, 0.3, 0.9, checkpoint_seconds=10**6, deadline=200.0))
+    loss, rates = loss_of(one.networks), []
+
+    def a_second_later(step: int) -> Tensor:
+        rates.append(one.optimizer.param_groups[0]["lr"])
+        now[0] += 1
+        return loss(step)
+
+    one.run(a_second_later)
+    assert one.step == 200
+    assert rates[101:140] == [0.3] * 39
+    assert rates[171] == pytest.approx(0.3 * 29 / 60)  # of the step before: 29 of the last 60 seconds left
+    assert one.optimizer.param_groups[0]["lr"] == 0
+
+
 def test_a_finished_fit_publishes_again(tmp_path: Path) -> None:
     """Oracle: the same command with other weights=FOLDER must write them, though no step is left."""
     steps: list[int] = []

@@ -60,3 +60,18 @@ def test_a_convolution_steps_as_the_matrix_that_it_is() -> None:
     torch.testing.assert_close(moved[2], moved[0])
     # Four singular values near 1 in 72 entries, lengthened by sqrt(18): rms is ADAM_RMS within their spread.
     assert float(moved[0].square().mean().sqrt()) == pytest.approx(0.5 * ADAM_RMS, rel=0.25)
+
+
+def test_layers_of_one_shape_do_not_mix() -> None:
+    """Oracle: each of them alone under an optimiser of its own; 1e-6: products of another size."""
+    draw = torch.Generator().manual_seed(2)
+    gradients = torch.randn(2, 4, 6, generator=draw)
+    together = [nn.Linear(6, 4, bias=False) for _ in gradients]
+    alone = [nn.Linear(6, 4, bias=False) for _ in gradients]
+    for one, other, gradient in zip(together, alone, gradients, strict=True):
+        other.load_state_dict(one.state_dict())
+        one.weight.grad, other.weight.grad = gradient.clone(), gradient.clone()
+        Muon([other], 0.5, weight_decay=0.01).step()
+    Muon(together, 0.5, weight_decay=0.01).step()
+    for one, other in zip(together, alone, strict=True):
+        torch.testing.assert_close(one.weight, other.weight, rtol=0, atol=1e-6)
