@@ -16,7 +16,7 @@ HEAVY = ("diffusers", "transformers", "accelerate", "peft")  # 5 to 9 s to impor
 # These train the prior and draw with it.
 MAY_IMPORT_HEAVY = {
     *("toybox/prior/networks.py", "toybox/prior/latents.py", "toybox/prior/denoising.py"),
-    *("toybox/prior/heritage.py", "toybox/train.py", "toybox/sample.py"),
+    *("toybox/prior/heritage.py", "toybox/prior/lessons.py", "toybox/train.py", "toybox/sample.py"),
 }
 GLOBAL_DRAWS = {
     *("torch.rand", "torch.randn", "torch.randint", "torch.randperm", "torch.normal", "torch.bernoulli"),

@@ -1,4 +1,4 @@
-"""A GPU beside the processor: kernels, pictures, a step, a resumed run (make test-gpu); never run yet."""
+"""A GPU beside the processor: kernels, pictures, a step, a resumed run (make test-gpu)."""
 
 import json
 from contextlib import nullcontext

@@ -1,8 +1,7 @@
 """Which kernels a run computes with: torch's; or nerfacc's, tiny-cuda-nn's or ours in Triton where they work.
 
 Nothing is built here: an accelerator counts once it loads and has computed something right on this device
-(Triton compiles ours by itself, with what torch's CUDA wheels bring).  None has been seen to do so by us, who
-have no GPU.
+(Triton compiles ours by itself, with what torch's CUDA wheels bring).  Only Triton's has been seen to do so.
 """
 
 import importlib.util

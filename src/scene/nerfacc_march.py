@@ -1,6 +1,6 @@
 """nerfacc's kernels (Li et al. 2023, "NerfAcc") in the place of our march and compositing; CUDA, float32.
 
-Never run here: nobody in this project has had a GPU.
+Never run by us: the one GPU that we have had was without them.
 
 nerfacc lines a ray with equal steps from its near plane and keeps those whose middle lies in an occupied cell
 before the far plane.  The near plane is moved until these middles are our samples; our bins follow from their

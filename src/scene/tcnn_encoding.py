@@ -1,6 +1,6 @@
 """tiny-cuda-nn (Mueller 2021) in the place of our hash encoding; CUDA, float32.
 
-Never run here: nobody in this project has had a GPU.
+Never run by us: the one GPU that we have had was without it.
 
 The table stays ours, so that checkpoints and optimisers see no difference: each call lays it out as
 tiny-cuda-nn wants it, and the gradient comes back through that.  What differs is said in tcnn_layout.py, and

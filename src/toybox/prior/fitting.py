@@ -34,7 +34,7 @@ class Team:
         if size > 1:
             dist.init_process_group("gloo", init_method="env://", rank=rank, world_size=size)
 
-    def average_gradients(self, parameters: list[nn.Parameter]) -> None:
+    def average_gradients(self, parameters: list[Tensor]) -> None:
         """Replace everybody's gradients by their mean."""
         if self.size == 1:
             return
@@ -80,8 +80,8 @@ class Fit:
         self.folder, self.recipe, self.team, self.networks = folder, recipe, team, networks
         self.publish = publish
         self.mean = {name: copy.deepcopy(m).requires_grad_(False) for name, m in networks.items()}
-        self.parameters = [p for m in networks.values() for p in m.parameters()]
-        self.means = [p for m in self.mean.values() for p in m.parameters()]
+        self.parameters: list[Tensor] = [p for m in networks.values() for p in m.parameters()]
+        self.means: list[Tensor] = [p for m in self.mean.values() for p in m.parameters()]
         self.optimizer = Muon(networks.values(), recipe.learning_rate, weight_decay=0.01)
         self.step, self.began = 0, time.monotonic()
         found = load_latest(folder)

@@ -67,7 +67,7 @@ class Muon(torch.optim.Optimizer):
     def step(self) -> None:  # type: ignore[override]  # no closures here
         """One step of every parameter that has a gradient."""
         for group in self.param_groups:
-            moved = [p for p in group["params"] if p.grad is not None]
+            moved: list[Tensor] = [p for p in group["params"] if p.grad is not None]
             if not moved:
                 continue
             torch._foreach_mul_(moved, 1 - group["lr"] * group["weight_decay"])
@@ -78,15 +78,16 @@ class Muon(torch.optim.Optimizer):
             for _, same in groupby(sorted(moved, key=_shape), _shape):
                 self._along_matrices([*same], group["lr"])
 
-    def _along_matrices(self, moved: list[nn.Parameter], learning_rate: float) -> None:
+    def _along_matrices(self, moved: list[Tensor], learning_rate: float) -> None:
         momenta = [self.state[p].setdefault("momentum", torch.zeros_like(p)) for p in moved]
-        torch._foreach_lerp_(momenta, [p.grad for p in moved], 1 - MOMENTUM)
-        ahead = torch._foreach_lerp([p.grad for p in moved], momenta, MOMENTUM)
+        grads = _gradients(moved)
+        torch._foreach_lerp_(momenta, grads, 1 - MOMENTUM)
+        ahead = torch._foreach_lerp(grads, momenta, MOMENTUM)
         steps = orthogonalized(torch.stack(ahead).flatten(2)).view(len(moved), *moved[0].shape)
         length = ADAM_RMS * max(steps[0].shape[0], steps[0, 0].numel()) ** 0.5
         torch._foreach_add_(moved, [*steps], alpha=-learning_rate * length)
 
-    def _as_adam(self, moved: list[nn.Parameter], learning_rate: float) -> None:
+    def _as_adam(self, moved: list[Tensor], learning_rate: float) -> None:
         for p in moved:
             if not self.state[p]:
                 start = {"step": torch.zeros(()), "mean": torch.zeros_like(p), "square": torch.zeros_like(p)}
@@ -94,7 +95,7 @@ class Muon(torch.optim.Optimizer):
             self.state[p]["step"] += 1
         means, squares = ([self.state[p][name] for p in moved] for name in ("mean", "square"))
         mean, square = ([1 - b ** float(self.state[p]["step"]) for p in moved] for b in BETAS)
-        grads = [p.grad for p in moved]
+        grads = _gradients(moved)
         torch._foreach_lerp_(means, grads, 1 - BETAS[0])
         torch._foreach_mul_(squares, BETAS[1])
         torch._foreach_addcmul_(squares, grads, grads, value=1 - BETAS[1])
@@ -103,5 +104,9 @@ class Muon(torch.optim.Optimizer):
         torch._foreach_addcdiv_(moved, torch._foreach_div(means, mean), spread, value=-learning_rate)
 
 
-def _shape(p: nn.Parameter) -> tuple[int, ...]:
+def _shape(p: Tensor) -> tuple[int, ...]:
     return tuple(p.shape)
+
+
+def _gradients(parameters: list[Tensor]) -> list[Tensor]:
+    return [p.grad for p in parameters if p.grad is not None]
