@@ -1,9 +1,10 @@
 """What a GPU makes of all this, in one file to send: python -m src.gpu_report [device=cuda] [out=FILE]
 
-What one made of it is in docs/gpu.md.  This says what machine that is, runs the tests that need one, and times training with
-every backend that works: 200 steps at 64x64 and 20 at 512x512 with a network of Stable Diffusion 2.1's size
-and random weights (2.6 GB, made once in outputs/), and one run with the bundled prior.  What fails is written
-down, and the rest goes on.  With device=cpu everything is small, to see that it runs through.
+What one made of it is in docs/gpu.md.  This says what machine that is, runs the tests that need one, and
+times training with every backend that works: 200 steps at 64x64 and 20 at 512x512 with a network of Stable
+Diffusion 2.1's size and random weights (2.6 GB, made once in outputs/), and one run with the bundled prior.
+What fails is written down, and the rest goes on.  With device=cpu everything is small, to see that it runs
+through.
 """
 
 import json
