@@ -1,10 +1,19 @@
 """The model card that travels with the bundled prior's weights, filled in from the world it was taught."""
 
 import textwrap
+from collections.abc import Sequence
 
 from src.guidance.prompts import SUFFIXES, Views
 from src.toybox.prior.networks import LATENT_CHANNELS, LATENT_SIZE
-from src.toybox.world.captions import ENDINGS, MATERIALS, OPENINGS, SYNONYMS, held_out, held_out_material
+from src.toybox.world.captions import (
+    ENDINGS,
+    MATERIALS,
+    OPENINGS,
+    SYNONYMS,
+    VAGUE,
+    held_out,
+    held_out_material,
+)  # fmt: skip
 from src.toybox.world.paint import BARE_MATERIAL, COLORS, PRECIOUS
 from src.toybox.world.pictures import DEGRADED, OVERHEAD, SHARD, SIZE, TOY_CAMERA
 from src.toybox.world.shapes import BASES, KINDS, PAIRS
@@ -13,7 +22,7 @@ from src.toybox.world.shapes import BASES, KINDS, PAIRS
 TIME_ON_2_CORES = {
     "the world": "about 10 minutes",
     "the autoencoder": "21 minutes on one core, to 31.5 dB",
-    "the denoiser": "{samples:,} samples, about 200 minutes on one core",
+    "the denoiser": "{samples} samples; one core is shown 16 to 35 a second",
 }
 
 TEMPLATE = """\
@@ -48,6 +57,7 @@ pipe("a red ceramic lion, side view").images[0].save("lion.png")
 - Some on top of others: {on_top}.
 - Other words for the same: {synonyms}.
 - Captions may open with {openings} and end with {endings}.
+- Words for several kinds: {vague}.
 - View words, appended to the prompt: "{views}".
 - The empty prompt, and the words of NFSD's negative prompt alone or after an object.
 
@@ -84,11 +94,15 @@ MIT, for the weights as for the code: see LICENSE.
 """
 
 
-def model_card(parameters: dict[str, int], samples: int) -> str:
-    """The README of an exported prior: `parameters` of text, unet, vae; `samples` shown to the denoiser."""
+def model_card(parameters: dict[str, int], samples: Sequence[int]) -> str:
+    """The README of an exported prior: `parameters` of text, unet, vae; `samples` shown to the denoiser.
+
+    More than one number of them: trained in turns, each from the weights of the one before.
+    """
     pairs = [(kind, color) for kind in KINDS for color in COLORS if held_out(kind, color)]
     material_pairs = [(kind, m) for kind in KINDS for m in MATERIALS if held_out_material(kind, m)]
     views = dict.fromkeys(s.removeprefix(", ") for v in (Views.four, Views.eight) for s in SUFFIXES[v])
+    shown = ", then ".join(f"{number:,}" for number in samples)
     card = TEMPLATE.format(
         kinds=len(KINDS),
         size=SIZE,
@@ -105,6 +119,7 @@ def model_card(parameters: dict[str, int], samples: int) -> str:
         synonyms=", ".join(f"{' or '.join(others)} for {word}" for word, others in SYNONYMS.items()),
         openings=", ".join(f'"{opening.strip()}"' for opening in OPENINGS),
         endings=", ".join(f'"{ending.strip(", ")}"' for ending in ENDINGS),
+        vague=", ".join(VAGUE),
         views='", "'.join(views),
         near=TOY_CAMERA.distance_min,
         far=TOY_CAMERA.distance_max,
@@ -115,7 +130,7 @@ def model_card(parameters: dict[str, int], samples: int) -> str:
         overhead=OVERHEAD,
         degraded=DEGRADED,
         shard=SHARD,
-        times="\n".join(f"- {part}: {t.format(samples=samples)}" for part, t in TIME_ON_2_CORES.items()),
+        times="\n".join(f"- {part}: {t.format(samples=shown)}" for part, t in TIME_ON_2_CORES.items()),
         pairs=len(pairs),
         held_out=", ".join(f"{color} {KINDS[kind].noun}" for kind, color in pairs),
         material_pairs=len(material_pairs),

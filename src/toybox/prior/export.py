@@ -71,7 +71,8 @@ def export(
     trained = {"denoiser_samples": samples, "torch": torch.__version__, "lineage": list(lineage)}
     (fresh / "trained.json").write_text(json.dumps(trained))
     parameters = {name: sum(p.numel() for p in parts[name].parameters()) for name in FOLDERS}
-    (fresh / "README.md").write_text(model_card(parameters, samples), encoding="utf-8")
+    shown = [*(before["denoiser_samples"] for before in lineage), samples]
+    (fresh / "README.md").write_text(model_card(parameters, shown), encoding="utf-8")
     shutil.copyfile(LICENSE, fresh / "LICENSE")
     (fresh / "model_index.json").write_text(json.dumps(PIPELINE, indent=2))
     if target.exists():
