@@ -4,6 +4,7 @@ A solid colour that nobody can predict keeps the object from borrowing the backg
 a prompt that wants surroundings have them.
 """
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,18 +20,21 @@ from src.streams import Stream, Streams
 
 @dataclass
 class BackgroundConfig:
-    """Odds of a solid colour per training view, and width of the map (as threestudio's
-    prolificdreamer.yaml).
+    """Odds of a solid colour per training view, width of the map, and how light it is before it has learnt
+    anything (as threestudio's prolificdreamer.yaml).
     """
 
     solid_probability: float = 0.5
     hidden: int = 16
+    lightness: float = 0.5
 
     def __post_init__(self) -> None:
         if not 0 <= self.solid_probability <= 1:
             raise UserError(f"background.solid_probability={self.solid_probability} must lie in [0, 1].")
         if self.hidden < 1:
             raise UserError(f"background.hidden={self.hidden} must be at least 1.")
+        if not 0 < self.lightness < 1:
+            raise UserError(f"background.lightness={self.lightness} must lie between 0 and 1.")
 
 
 class Solid(NamedTuple):
@@ -72,6 +76,7 @@ class Background(nn.Module):
         self.first = dense_layer(cfg.hidden, 9, "background_first", streams)
         self.second = dense_layer(cfg.hidden, cfg.hidden, "background_second", streams)
         self.out = dense_layer(3, cfg.hidden, "background_out", streams)
+        self._start = math.log(cfg.lightness / (1 - cfg.lightness))
 
     def draw(self, batch: int, stream: Stream | None) -> Solid | None:
         """This step's solid colours for `batch` views: chosen independently per view; None (evaluation)
@@ -86,4 +91,4 @@ class Background(nn.Module):
         """The map's RGB colour in [0, 1] in unit directions."""
         hidden = functional.linear(spherical_harmonics(directions), self.first).relu()
         hidden = functional.linear(hidden, self.second).relu()
-        return functional.linear(hidden, self.out).sigmoid()
+        return (functional.linear(hidden, self.out) + self._start).sigmoid()

@@ -52,12 +52,27 @@ def test_views_are_chosen_with_the_given_odds(probability: float) -> None:
     assert abs(share - probability) <= 4 * math.sqrt(probability * (1 - probability) / 4000)
 
 
+def test_the_map_starts_as_light_as_it_is_told() -> None:
+    """Oracle: the lightness itself where the weights say nothing; the map without it, bit for bit, at 0.5."""
+    light = Background(BackgroundConfig(lightness=0.85), Streams(0, 0))
+    plain = Background(BackgroundConfig(), Streams(0, 0))
+    up = torch.tensor([[0.0, 0.0, 1.0]])
+    hidden = spherical_harmonics(up) @ plain.first.T
+    expected = ((hidden.relu() @ plain.second.T).relu() @ plain.out.T).sigmoid()
+    assert torch.equal(plain(up), expected)
+    with torch.no_grad():
+        light.out.zero_()
+    torch.testing.assert_close(light(up), torch.full((1, 3), 0.85))
+
+
 def test_evaluation_draws_nothing() -> None:
     """Oracle: no stream, no solid."""
     assert Background(BackgroundConfig(), Streams(0, 0)).draw(3, None) is None
 
 
-@pytest.mark.parametrize(("setting", "value"), [("solid_probability", 1.5), ("hidden", 0)])
+@pytest.mark.parametrize(
+    ("setting", "value"), [("solid_probability", 1.5), ("hidden", 0), ("lightness", 1.0)]
+)
 def test_impossible_settings_are_named(setting: str, value: float) -> None:
     """Oracle: the error names the setting and its value."""
     with pytest.raises(UserError, match=f"background.{setting}={value}"):
