@@ -5,7 +5,7 @@ a prompt that wants surroundings have them.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from src.arguments import LATER
 from src.errors import UserError
 from src.scene.field import dense_layer
 from src.streams import Stream, Streams
@@ -26,7 +27,7 @@ class BackgroundConfig:
 
     solid_probability: float = 0.5
     hidden: int = 16
-    lightness: float = 0.5
+    lightness: float = field(default=0.5, metadata=LATER)
 
     def __post_init__(self) -> None:
         if not 0 <= self.solid_probability <= 1:

@@ -19,8 +19,8 @@ from src.toybox.world.solid import DECAL, SIDES, Solid, Vary, Vector
 
 def duck(s: Solid, v: Vary) -> None:
     s.ellipsoid((-0.08, 0, -0.28), (v(0.36), 0.30, 0.22))
-    s.tube([(-0.28, 0, -0.24), (-0.42, 0, -0.14), (-0.46, 0, v(0.04))], (0.16, 0.10, 0.03), blend=0.06)
-    s.ellipsoid((0.08, 0, v(0.16)), (0.30, 0.315, 0.30), blend=0.06)
+    s.tube([(-0.28, 0, -0.24), (-0.42, 0, -0.14), (-0.46, 0, v(0.04))], (0.16, 0.10, 0.03), blend=0.05)
+    s.ellipsoid((0.08, 0, v(0.16)), (0.30, 0.315, 0.30), blend=0.04)
     s.ellipsoid((0.40, 0, 0.07), (0.17, 0.18, 0.048), ORANGE, tilt=-8)
     s.ellipsoid((0.38, 0, 0.02), (0.14, 0.145, 0.045), ORANGE, tilt=8)
     wide_eyes(s, 0.315, 0.15, 0.225, 0.09)

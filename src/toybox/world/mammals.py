@@ -188,6 +188,7 @@ def pig(s: Solid, v: Vary) -> None:
 def bear(s: Solid, v: Vary) -> None:
     s.ellipsoid((-0.02, 0, -0.30), (0.21, v(0.24), 0.25))
     s.ellipsoid((0.08, 0, -0.31), (0.14, 0.16, 0.17), CREAM)
+    s.ellipsoid((0.05, 0, -0.12), (0.16, 0.17, 0.10))
     s.ellipsoid((0.03, 0, 0.19), (0.29, v(0.36), 0.31), blend=0.02)
     s.ellipsoid((0.27, 0, 0.10), (0.12, 0.155, 0.12), CREAM)
     s.ellipsoid((0.375, 0, 0.155), (0.045, 0.075, 0.052), BLACK)
