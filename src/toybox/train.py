@@ -34,9 +34,13 @@ def render_world(rank: int, cfg: Settings) -> None:
     world = Path(cfg.folder) / "world"
     world.mkdir(parents=True, exist_ok=True)
     mine = range(rank, cfg.shards, cfg.renderers())
-    for index in tqdm(mine, desc="world", disable=rank > 0):
-        if not (world / f"{index:04d}.json").exists():
-            write_shard(world, cfg.seed, index)
+    try:
+        for index in tqdm(mine, desc="world", disable=rank > 0):
+            if not (world / f"{index:04d}.json").exists():
+                write_shard(world, cfg.seed, index)
+    except OSError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
 
 
 def fit_networks(rank: int, cfg: Settings, check: Callable[[], object] = nobody_renders) -> None:

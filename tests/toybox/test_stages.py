@@ -98,6 +98,16 @@ def test_the_device_is_waited_for_only_to_log(
     assert waits[3] - waits[2] <= 2
 
 
+def test_too_few_minutes_are_a_sentence(
+    tmp_path: Path, world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Oracle: exit code 2 and the setting; no prior that learnt nothing is exported."""
+    with pytest.raises(SystemExit, match="2"):
+        fitted(tmp_path / "late", world, start="src/toybox/weights", autoencoder_steps=0, minutes=1e-4)
+    assert "minutes=0.0001 were over before the denoiser began: choose more" in capsys.readouterr().err
+    assert not (tmp_path / "late/weights").exists()
+
+
 def test_bfloat16_loses_little(tmp_path: Path, world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Oracle: the same step in float32; what device=cuda does, on a processor. 3%: 8 bits, 40 layers."""
 

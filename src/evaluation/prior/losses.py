@@ -22,7 +22,7 @@ from src.guidance.prior import Prior, PriorConfig
 from src.run.checkpoint import write_atomically
 from src.streams import Streams
 from src.toybox.world.captions import caption
-from src.toybox.world.pictures import Picture, generator, shard
+from src.toybox.world.pictures import SHARD, Picture, generator, shard
 from src.toybox.world.portraits import FRESH
 
 BATCH = 50
@@ -39,7 +39,7 @@ class Settings:
     out: str = "outputs/prior-losses.md"
 
     def __post_init__(self) -> None:
-        in_range(self, ["pictures"], 2, 2000)
+        in_range(self, ["pictures"], 2, SHARD)  # no more were taught of it
         in_range(self, ["seed"], 0, 2**31)
 
 

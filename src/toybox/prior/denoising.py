@@ -1,5 +1,6 @@
 """The denoiser of the bundled prior and its text encoder: how they are fitted to the world's latents."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from jaxtyping import Int
 from torch import Tensor
 from transformers import CLIPTokenizer
 
+from src.errors import UserError
 from src.guidance.prompts import NEGATIVE_PROMPT
 from src.toybox.prior import networks
 from src.toybox.prior.export import export
@@ -67,6 +69,8 @@ def fit_denoiser(
     weights = (alphas / (1 - alphas)).rsqrt().clamp(0.25, 16)
     lessons = Lessons(cfg, tokens, vae, check)
     lessons.take_up()
+    if time.monotonic() > cfg.deadline():
+        raise UserError(f"minutes={cfg.minutes:g} were over before the denoiser began: choose more")
     mine = slice(team.rank, None, team.size)
 
     def loss(step: int) -> Tensor:

@@ -12,13 +12,13 @@ POLL_SECONDS = 0.2
 
 def nobody_renders() -> None:
     """Raise: what is not there by now will never be."""
-    raise FileNotFoundError("no shard of the world is whole")
+    raise FileNotFoundError("shards of the world are missing, and nobody renders them")
 
 
 class Shards:
     """Which shards of a world are whole: on a processor all, on a GPU those that its renderers have finished.
 
-    `check` raises if nobody renders any more.
+    `check` raises if a renderer has failed.
     """
 
     def __init__(self, folder: Path, count: int, check: Callable[[], object] = nobody_renders) -> None:
@@ -30,10 +30,11 @@ class Shards:
         while True:
             left = [index for index in range(self.count) if index not in self._taken]
             found = [index for index in left if (self.folder / f"{index:04d}.json").exists()]
+            if left and not found:
+                self._check()
             if found or self._taken:
                 self._taken.update(found)
                 return found
-            self._check()
             time.sleep(POLL_SECONDS)
 
     def pixels(self, index: int) -> np.ndarray:

@@ -42,9 +42,13 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> CLIPTokenizer:
     return taught_tokenizer(Settings(folder=str(folder), weights=str(folder / "weights")), Team(0, 1))
 
 
+def busy() -> None:
+    """Renderers that are still at it."""
+
+
 def lessons(folder: Path, tokens: CLIPTokenizer, count: int) -> Lessons:
     cfg = Settings(folder=str(folder), weights=str(folder / "weights"), shards=count)
-    return Lessons(cfg, tokens, networks.autoencoder(), nobody_renders)
+    return Lessons(cfg, tokens, networks.autoencoder(), busy)
 
 
 @pytest.mark.parametrize(
@@ -110,6 +114,17 @@ def test_the_first_shard_is_waited_for(tmp_path: Path, monkeypatch: pytest.Monke
 
     world = Shards(tmp_path, 4, renderer)
     assert (world.fresh(), len(asked)) == ([2], 3)
-    assert world.fresh() == []
-    with pytest.raises(FileNotFoundError, match="no shard of the world is whole"):
+    assert (world.fresh(), len(asked)) == ([], 4)
+    with pytest.raises(FileNotFoundError, match="shards of the world are missing"):
         Shards(tmp_path / "elsewhere", 4, nobody_renders).fresh()
+
+
+def test_a_renderer_that_dies_later_is_no_secret(tmp_path: Path) -> None:
+    """Oracle: its error at the next look, while shards are missing; none when all are there."""
+    (tmp_path / "0000.json").write_text("[]")
+    world = Shards(tmp_path, 2, nobody_renders)
+    assert world.fresh() == [0]
+    with pytest.raises(FileNotFoundError):
+        world.fresh()
+    (tmp_path / "0001.json").write_text("[]")
+    assert (world.fresh(), world.fresh()) == ([1], [])
