@@ -18,7 +18,7 @@ from src.generator import Generator, Part, Seen
 from src.guidance.guide import Guide
 from src.guidance.losses import surrogate
 from src.guidance.terms import SOURCE, ScoreTerms
-from src.guidance.timesteps import sample_timesteps
+from src.guidance.timesteps import sample_noise, sample_timesteps
 from src.run.finite import check_finite
 from src.run.ranks import Ranks
 from src.scene.cameras import Cameras
@@ -86,7 +86,7 @@ def take_step(
     with part("unet"):
         if t is None:
             t = sample_timesteps(stage.t_min, stage.t_max, len(seen.latents), draw.here("t"))
-        noise = draw("noise").normal(*seen.latents.shape)
+        noise = sample_noise(seen.latents.shape, cfg.schedule.noise_correlation, draw)
         question = run.guide.question(seen.latents, noise, t, seen.camera, before)
         terms = run.guide.answer(question, cfg.loss.needs(t))
         grad = cfg.loss(terms)  # the whole difference between methods

@@ -100,6 +100,12 @@ class Streams:
             self._streams[name] = Stream(self._seed, self._step, name, 0, self._device)
         return self._streams[name]
 
+    def of_run(self, name: str) -> Stream:
+        """Return the stream of this name as step 0 has it: the same numbers in every step."""
+        if name not in self._streams:
+            self._streams[name] = Stream(self._seed, 0, name, self._first_view, self._device)
+        return self._streams[name]
+
     def again(self) -> "Streams":
         """Return the same streams from their beginning, for whoever shall see the same numbers."""
         return Streams(self._seed, self._step, self._first_view, self._device)

@@ -512,11 +512,15 @@ def test_a_step_calls_the_unet_once_with_the_rows_that_its_loss_reads(networks: 
     assert terms.unet_rows == len(expected) + len(critic)
 
 
-@pytest.mark.parametrize("name", ["sds", "nfsd", "vsd"])
-def test_a_step_of_latents_is_the_loss_alone(networks: Networks, name: str) -> None:
-    """Oracle: the plain directions of a prompt without view words, a B-th each; nothing else is in it."""
+@pytest.mark.parametrize(("name", "correlation"), [("sds", 0.0), ("nfsd", 0.0), ("vsd", 0.0), ("nfsd", 0.4)])
+def test_a_step_of_latents_is_the_loss_alone(networks: Networks, name: str, correlation: float) -> None:
+    """Oracle: the plain directions of a prompt without view words, a B-th each; nothing else is in it.
+
+    Correlated noises are the step's own and step 0's, added so that variances do.
+    """
     prior = Prior(**vars(copy.deepcopy(networks)))
     cfg = settings(made(name), 3, 8)
+    cfg.schedule.noise_correlation = correlation
     cfg.generator = GeneratorKind.latents
     generator = Latents(cfg, prior).double()
     guide, start = make_guide(cfg, prior), generator.latents.detach().clone()
@@ -527,7 +531,9 @@ def test_a_step_of_latents_is_the_loss_alone(networks: Networks, name: str) -> N
     run = Run(cfg, generator, torch.optim.SGD(generator.groups(), lr=0.0), guide)
     times = torch.tensor([57, 200, 640])
     take_step(run, STEP, Streams(SEED, STEP), lambda _: nullcontext(), times)
-    noise = Streams(SEED, STEP)("noise").normal(*start.shape).double()
+    fresh, throughout = Streams(SEED, STEP)("noise"), Streams(SEED, 0)("noise/run")
+    shares = (1 - correlation) ** 0.5, correlation**0.5
+    noise = (shares[0] * fresh.normal(*start.shape) + shares[1] * throughout.normal(*start.shape)).double()
     nowhere = torch.zeros(16, dtype=DOUBLE)
     for i, t in enumerate(times.tolist()):
         one = slice(i, i + 1)

@@ -52,6 +52,8 @@ class ScheduleConfig:
     # Steps over which t falls under linear, sqrt and dreamtime, and stays where it is after; None: all of the
     # run's, as they were when it was named (so with more steps it is another run).
     horizon: int | None = field(default=None, metadata={"later": True})
+    # Of the noises of any two steps of one view; 0: fresh at every step (paper), 1: the same throughout.
+    noise_correlation: float = field(default=0.0, metadata={"later": True})
 
     def __post_init__(self) -> None:
         for name in ("switch_step", "anneal_steps"):
@@ -69,6 +71,11 @@ class ScheduleConfig:
                     f"schedule.{name}={getattr(self, name)} lies below schedule.t_min={self.t_min}: "
                     f"raise {name} or lower t_min"
                 )
+        if not 0 <= self.noise_correlation <= 1:
+            raise UserError(
+                f"schedule.noise_correlation={self.noise_correlation} is no correlation of equals: choose 0 "
+                "(fresh noise at every step) to 1 (the same throughout)"
+            )
         if self.horizon is not None:
             if self.horizon < 1:
                 raise UserError(f"schedule.horizon={self.horizon} counts steps: choose 1 or more")

@@ -57,6 +57,8 @@ def test_t_max_stays_between_its_ends_and_moves_one_way(
         ("t_max", 1000),
         ("t_min", -1),
         ("t_max_after", 10),
+        ("noise_correlation", -0.1),
+        ("noise_correlation", 1.1),
         ("horizon", 0),
         ("horizon", 5),  # the paper's law has none
     ],

@@ -1,10 +1,11 @@
-"""The law of t: uniform on whole numbers, both ends included, one draw per view."""
+"""The law of t, uniform on whole numbers with both ends included, and of the noise: one draw per view."""
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.guidance.timesteps import sample_timesteps
+from src.guidance.timesteps import sample_noise, sample_timesteps
 from src.streams import Stream, Streams
 
 
@@ -44,5 +45,33 @@ def test_a_view_keeps_its_timestep_when_the_batch_is_split() -> None:
     whole = sample_timesteps(20, 980, 5, Streams(3, 7)("t"))
     split = [
         sample_timesteps(20, 980, n, Streams(3, 7, first_view=first)("t")) for first, n in ((0, 2), (2, 3))
+    ]
+    assert torch.equal(whole, torch.cat(split))
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.3, 1.0])
+def test_noises_of_two_steps_correlate_as_asked(correlation: float) -> None:
+    """Oracle: N(0, I) whatever the correlation, and the correlation: means of 20,000 to 5 deviations."""
+    one, other = (sample_noise((2, 1, 100, 100), correlation, Streams(4, step)) for step in (3, 90))
+    assert (one.square().mean() - 1).abs() < 5 * 2**0.5 / 20_000**0.5
+    assert ((one * other).mean() - correlation).abs() < 5 * 2**0.5 / 20_000**0.5
+    across = (one[0] * other[1]).mean()  # views, and seeds, share nothing
+    assert across.abs() < 5 / 10_000**0.5
+    elsewhere = sample_noise((2, 1, 100, 100), correlation, Streams(5, 3))
+    assert (one * elsewhere).mean().abs() < 5 / 20_000**0.5
+
+
+def test_uncorrelated_noise_is_what_it_always_was() -> None:
+    """Oracle: the stream named noise, bit for bit, and no other draw."""
+    draw, plain = Streams(2, 7), Streams(2, 7)
+    assert torch.equal(sample_noise((3, 4, 2, 2), 0.0, draw), plain("noise").normal(3, 4, 2, 2))
+    assert draw.digest() == plain.digest()
+
+
+def test_a_view_keeps_its_noise_when_the_batch_is_split() -> None:
+    """Oracle: the same five views drawn at once."""
+    whole = sample_noise((5, 4, 2, 2), 0.5, Streams(3, 7))
+    split = [
+        sample_noise((n, 4, 2, 2), 0.5, Streams(3, 7, first_view=first)) for first, n in ((0, 2), (2, 3))
     ]
     assert torch.equal(whole, torch.cat(split))

@@ -1,4 +1,4 @@
-"""What the autoencoder gives back of true solids seen from the front: `python -m src.evaluation.prior.decoded`.
+"""What the autoencoder gives back of front views: `python -m src.evaluation.prior.decoded`.
 
 A face that decoding loses cannot be drawn, however well latents are denoised.  Decibel over the subject's
 pixels and over the square around its face, kind by kind; the whole picture's is mostly background.  Writes a
