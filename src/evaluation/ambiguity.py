@@ -2,8 +2,8 @@
 
 `python -m src.evaluation.ambiguity`: latents alone (generator=latents), by every loss from the same starts
 and draws, held against the prior's own ancestral samples for the same words.  How many answers a question
-has is measured, not assumed: the spread of those samples.  Every finished cell, a prompt by a loss, is kept,
-so that the same command goes on where it was stopped.
+has is measured, not assumed: the spread of those samples.  Every finished cell, a prompt by a loss, is kept
+in `cells`, so that the same command goes on where it was stopped and another one takes what they share.
 """
 
 import csv
@@ -26,7 +26,7 @@ from src.command_line import prompt_list
 from src.config import RunConfig, identity
 from src.door import CONF, one_sentence, settings
 from src.errors import UserError
-from src.evaluation.distil_2d import spread
+from src.evaluation.distil_2d import overshoot, spread
 from src.evaluation.distilled import distil
 from src.evaluation.judge.judge import BUNDLED, Judge, load_judge
 from src.evaluation.looks import saturation, spectrum_detail
@@ -62,6 +62,7 @@ class Settings:
     lr: float = 0.03
     seed: int = 0
     judge: str = BUNDLED
+    cells: str = "outputs/cells-2d"  # what is distilled and sampled, whoever asked for it
     out: str = "outputs/ambiguity"
 
     def __post_init__(self) -> None:
@@ -78,6 +79,7 @@ class Measured(NamedTuple):
     grade: str
     method: str
     answers: float  # spread of the prior's samples: root mean square deviation of their latents
+    R: float  # how far the loss should overshoot such a spread (src/evaluation/distil_2d.py)
     detail: float  # dB of power at fine scales over the samples'; excess is an error as lack is
     saturation: float  # chroma over the samples'
     size: float  # of latents, of the samples'
@@ -85,7 +87,7 @@ class Measured(NamedTuple):
     diversity: float  # spread of the method's latents over its starts, of the samples'
 
 
-FIGURES = Measured._fields[4:]
+FIGURES = Measured._fields[5:]
 TITLES = {
     "detail": "fine detail over samples' (dB)",
     "saturation": "saturation over samples'",
@@ -154,14 +156,19 @@ def measured(
     own: Float[Tensor, "M C h w"],
     samples: Float[Tensor, "M 3 H W"],
     judge: Judge,
+    expected: float,
 ) -> Measured:
-    """A method's latents and pictures beside the prior's own; `question` is prompt, grade, method."""
+    """A method's latents and pictures beside the prior's own; `question` is prompt, grade, method.
+
+    `expected` is R.
+    """
     prompt, grade, method = question
     return Measured(
         prompt=prompt,
         grade=grade,
         method=method,
         answers=spread(own, len(own)),
+        R=expected,
         detail=spectrum_detail(images, samples),
         saturation=saturation(images) - saturation(samples),
         size=float(latents.square().mean().sqrt() / own.square().mean().sqrt()),
@@ -220,15 +227,16 @@ def ambiguity(cfg: Settings, folder: Path) -> list[Measured]:
     chosen = runs(cfg, list(asked))
     first = next(iter(next(iter(chosen.values())).values()))
     judge, prior = load_judge(cfg.judge), load_prior(first.prior, "cpu")
-    cells, found, rows = folder / "cells", list[Measured](), dict[str, list[Tensor]]()
-    cells.mkdir(exist_ok=True)
+    cells, found, rows = Path(cfg.cells), list[Measured](), dict[str, list[Tensor]]()
+    to_write(cells / "cell", "cells")
     for prompt, grade in tqdm(asked.items(), desc="prompts"):
         own = samples_of(prompt, cfg, prior, cells)
         samples = decoded(prior, own)
         each = {method: latents_of(of[prompt], prior, cells) for method, of in chosen.items()} | {OWN: own}
         for method, latents in each.items():
             images = samples if method == OWN else decoded(prior, latents)
-            found.append(measured((prompt, grade, method), latents, images, own, samples, judge))
+            R = 0.0 if method == OWN else overshoot(chosen[method][prompt], prior, spread(own, len(own)))
+            found.append(measured((prompt, grade, method), latents, images, own, samples, judge, R))
             rows.setdefault(method, []).append(images[0])
     write_atomically(folder / "cells.csv", as_csv(found).encode())
     write_atomically(folder / "table.md", table(found).encode())
@@ -245,10 +253,14 @@ def main(arguments: list[str]) -> int:
     cfg = parse(Settings, arguments)
     check_installed()
     folder = to_write(Path(cfg.out) / "table.md").parent
-    ours = [*("cells.csv", "plot.png"), *(f"sheet-{number}.png" for number in range(1, len(GRADES) + 1))]
+    ours = [
+        *("cells.csv", "plot.png", "overshoot.png"),
+        *(f"sheet-{number}.png" for number in range(1, len(GRADES) + 1)),
+    ]
     check_own(folder, "out", {"table.md": MARK}, ours)
     print(table(ambiguity(cfg, folder)))
     print(against(folder / "cells.csv", "answers", TITLES, folder / "plot"))
+    print(against(folder / "cells.csv", "R", TITLES, folder / "overshoot"))
     return 0
 
 

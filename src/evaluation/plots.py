@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Mapping
 from importlib.util import find_spec
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ def check_installed() -> None:
 def against(table: Path, x: str, panels: Mapping[str, str], out: Path) -> Path:
     """Draw columns of a CSV against its column `x`, a panel each (column: title), a colour a `method`.
 
-    Lines are least-squares fits, to lead the eye.  On white, which is read in light and dark pages alike.
+    Rows without a finite x are left out.  Lines are least-squares fits, to lead the eye.  On white, which is
+    read in light and dark pages alike.
     Returns the path of the PNG; raises UserError without matplotlib.
     """
     check_installed()
@@ -36,7 +38,8 @@ def against(table: Path, x: str, panels: Mapping[str, str], out: Path) -> Path:
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for panel, (column, title) in zip(axes, panels.items(), strict=True):
         for index, name in enumerate(names):
-            _draw(panel, [(float(r[x]), float(r[column])) for r in rows if r["method"] == name], index, name)
+            points = [(float(r[x]), float(r[column])) for r in rows if r["method"] == name]
+            _draw(panel, [point for point in points if isfinite(point[0])], index, name)
         panel.set_title(title, fontsize=9)
         panel.set_xlabel(x, fontsize=9)
         panel.tick_params(labelsize=8)
@@ -50,6 +53,8 @@ def against(table: Path, x: str, panels: Mapping[str, str], out: Path) -> Path:
 
 def _draw(panel: Any, points: list[tuple[float, float]], index: int, name: str) -> None:
     color, mark = COLORS[index % len(COLORS)], MARKS[index % len(MARKS)]
+    if not points:
+        return
     xs, ys = zip(*points, strict=True)
     panel.scatter(xs, ys, 14, color=color, marker=mark, label=name, linewidths=0.8, alpha=0.8)
     mean_x, mean_y = sum(xs) / len(xs), sum(ys) / len(ys)

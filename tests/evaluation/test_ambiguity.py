@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,10 @@ from src.guidance.gaussian import gaussian_prior
 from src.toybox.world.shapes import KINDS
 
 WORDS = {"an animal": 0.2, "a lion": 0.5, "": 0.3}
-SMALL = ambiguity.Settings(losses="[sds@7.5,csd]", steps=2, pictures=2, samples=3)
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ambiguity.Settings:
     """Two questions to a Gaussian, judged as lions."""
     means = {word: torch.full((3, 16, 16), mean) for word, mean in WORDS.items()}
     means[ambiguity.settings("prompt=any", "preset=bench").prompts.negative] = torch.zeros(3, 16, 16)
@@ -31,6 +31,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ambiguity, "load_prior", lambda *_: prior)
     monkeypatch.setattr(ambiguity, "load_judge", lambda _: Judge.__new__(Judge))  # never asked
     monkeypatch.setattr(ambiguity, "kinds_seen", lambda _, images: ["lion"] * len(images))
+    return ambiguity.Settings("[sds@7.5,csd]", steps=2, pictures=2, samples=3, cells=str(tmp_path / "cells"))
 
 
 def test_every_question_has_answers() -> None:
@@ -48,10 +49,9 @@ def test_every_question_has_answers() -> None:
         ambiguity.asked_for("a unicorn")
 
 
-@pytest.mark.usefixtures("small")
-def test_samples_beside_themselves(tmp_path: Path) -> None:
+def test_samples_beside_themselves(small: ambiguity.Settings, tmp_path: Path) -> None:
     """Oracle: an excess over oneself is 0 and a ratio 1, exactly; the CSV reads back as what was returned."""
-    found = ambiguity.ambiguity(SMALL, tmp_path)
+    found = ambiguity.ambiguity(small, tmp_path)
     own = [each for each in found if each.method == ambiguity.OWN]
     assert [(e.detail, e.saturation, e.size, e.diversity, e.fit) for e in own] == [(0, 0, 1, 1, 1)] * 2
     rows = list(csv.DictReader(io.StringIO((tmp_path / "cells.csv").read_text("utf-8"))))
@@ -59,18 +59,39 @@ def test_samples_beside_themselves(tmp_path: Path) -> None:
     assert len(rows) == 2 * 3
 
 
-@pytest.mark.usefixtures("small")
-def test_what_is_there_is_not_distilled_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Oracle: with no distillation at all the second command finds the same; another loss is asked for."""
-    first = ambiguity.ambiguity(SMALL, tmp_path)
+def test_what_is_there_is_not_distilled_again(
+    small: ambiguity.Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: with no distillation at all the second command finds the same; another loss is asked for.
+
+    A third, with its table elsewhere, takes what it shares with the first.
+    """
+    first = ambiguity.ambiguity(small, tmp_path)
 
     def never(*_: object) -> None:
         raise AssertionError
 
     monkeypatch.setattr(ambiguity, "distil", never)
-    assert ambiguity.ambiguity(SMALL, tmp_path) == first
+    assert ambiguity.ambiguity(small, tmp_path) == first
     with pytest.raises(AssertionError):
-        ambiguity.ambiguity(ambiguity.Settings(losses="[sds,csd]", steps=2, pictures=2, samples=3), tmp_path)
+        ambiguity.ambiguity(replace(small, losses="[sds,csd]"), tmp_path)
+    (tmp_path / "other").mkdir()
+    shared = ambiguity.ambiguity(replace(small, losses="[csd]"), tmp_path / "other")
+    assert shared == [each for each in first if "SDS" not in each.method]
+
+
+def test_rows_tell_how_far_they_should_overshoot(small: ambiguity.Settings, tmp_path: Path) -> None:
+    """Oracle: R by the theory: 0 for what pulls back at every t, more above the cut or less below.
+
+    Nothing below is endless, and not drawn.
+    """
+    cuts = (
+        "[sds@7.5,nfsd+loss.cut=400,nfsd+loss.cut=200,nfsd+loss.cut=200+loss.sigma_power=2,nfsd+loss.cut=0]"
+    )
+    found = ambiguity.ambiguity(replace(small, losses=cuts), tmp_path)
+    sds, far, near, weighed, endless, own = (each.R for each in found if each.prompt == "a lion")
+    assert sds == own == 0 < far < near < weighed < endless == np.inf
+    assert against(tmp_path / "cells.csv", "R", {"size": "size"}, tmp_path / "plot").is_file()
 
 
 def test_a_plot_shows_every_method(tmp_path: Path) -> None:
