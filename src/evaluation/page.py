@@ -1,0 +1,52 @@
+"""Put measured tables where a page of prose wants them: `python -m src.evaluation.page docs/findings.md`.
+
+Between a line `<!-- FILE -->` and the next `<!-- end -->`, the page gets what the file (beside the page) says
+now; everything else is left as it is.  So nobody types a figure, and a campaign that is made again shows.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+from src.arguments import to_write
+from src.door import one_sentence
+from src.errors import UserError
+from src.run.checkpoint import write_atomically
+
+PLACE = re.compile(r"^<!-- (\S+\.md) -->\n(.*?)^<!-- end -->$", re.MULTILINE | re.DOTALL)
+
+
+def filled(text: str, folder: Path) -> str:
+    """A page's text with every place filled anew; raises UserError for a file that is not there."""
+
+    def content(place: re.Match[str]) -> str:
+        file = folder / place[1]
+        try:
+            said = file.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise UserError(
+                f"{file} cannot be read ({error.strerror}): give the command that makes it first"
+            ) from error
+        return f"<!-- {place[1]} -->\n{said}\n<!-- end -->"
+
+    return PLACE.sub(content, text)
+
+
+@one_sentence
+def main(arguments: list[str]) -> int:
+    """Exit code 0, 2 after one sentence about what the user can put right, 130 after Ctrl-C."""
+    if len(arguments) != 1:
+        raise UserError("name one page, as in python -m src.evaluation.page docs/findings.md")
+    page = Path(arguments[0])
+    try:
+        before = page.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{page} cannot be read ({error}): name a page of Markdown") from error
+    after = filled(before, page.parent)
+    write_atomically(to_write(page, "page"), after.encode())
+    print(f"{page}: {len(PLACE.findall(after))} tables, {'changed' if after != before else 'as before'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,43 @@
+"""Tables in prose: filled from their files, and nothing else touched."""
+
+from pathlib import Path
+
+import pytest
+
+from src.errors import UserError
+from src.evaluation.page import filled, main
+
+PAGE = (
+    "One\n\n<!-- a/table.md -->\nold | figures\n<!-- end -->\n\ntwo\n\n<!-- b.md -->\n<!-- end -->\nthree\n"
+)
+
+
+def made(folder: Path) -> Path:
+    (folder / "a").mkdir()
+    (folder / "a" / "table.md").write_text("| new |\n|---|\n\n")
+    (folder / "b.md").write_text("bee")
+    page = folder / "page.md"
+    page.write_text(PAGE)
+    return page
+
+
+def test_tables_are_what_their_files_say(tmp_path: Path) -> None:
+    """Oracle: the page written by hand; filling it again changes nothing."""
+    page = made(tmp_path)
+    expected = (
+        "One\n\n<!-- a/table.md -->\n| new |\n|---|\n<!-- end -->\n\ntwo\n\n"
+        "<!-- b.md -->\nbee\n<!-- end -->\nthree\n"
+    )
+    assert main([str(page)]) == 0
+    assert page.read_text() == expected == filled(expected, tmp_path)
+
+
+def test_a_missing_file_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Oracle: exit code 2, one sentence that names the file, the page as before."""
+    page = made(tmp_path)
+    (tmp_path / "b.md").unlink()
+    assert main([str(page)]) == 2
+    assert page.read_text() == PAGE
+    assert str(tmp_path / "b.md") in capsys.readouterr().err
+    with pytest.raises(UserError, match="give the command that makes it"):
+        filled(PAGE, tmp_path)
