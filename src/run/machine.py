@@ -1,5 +1,6 @@
 """The machine under a run: threads and flags that numbers depend on, and signals that must not lose work."""
 
+import ctypes
 import os
 import signal
 import sys
@@ -15,6 +16,7 @@ from src.config import RunConfig
 from src.run.ranks import local_rank
 from src.talk import say_at_once
 
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
 HANG_UP = getattr(signal, "SIGHUP", None)  # Windows has none
 
 
@@ -49,6 +51,8 @@ def set_up(cfg: RunConfig, device: torch.device, before: Mapping[str, Any]) -> i
     # Adam's moments of table rows that are no longer touched fade into denormals, which processors are slow
     # at.
     torch.set_flush_denormal(True)
+    if device.type == "cpu":
+        keep_freed_memory()
     if device.index is not None:
         torch.cuda.set_device(device)  # kernels of others' making go to the current device
     # Scores are differences of predictions, so products keep all of float32; algorithms are chosen by rule,
@@ -64,6 +68,18 @@ def set_up(cfg: RunConfig, device: torch.device, before: Mapping[str, Any]) -> i
             flush=True,
         )
     return threads
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep what tensors free, for the next ones; does nothing but on glibc.
+
+    It would give large blocks back and get them again as new pages, to be cleared and found one by one: of a
+    step of preset=bench that was a tenth of the time, for 7% more memory.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def cores() -> int:

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,3 +55,26 @@ def test_the_first_signal_is_collected_and_the_second_obeyed(capfd: pytest.Captu
 def test_peak_memory_is_in_bytes() -> None:
     """Oracle: torch alone takes more than 50 MB, and this suite less than 64 GB."""
     assert 5e7 < machine.peak_rss_bytes() < 6.4e10
+
+
+def test_what_tensors_free_is_kept() -> None:
+    """Oracle: the kernel's count of new pages: 20 times 64 MB are 16,384 each, or none after the first.
+
+    A thousand in all leave room for whatever else the process does.
+    """
+    said = """
+import resource, torch
+from src.run.machine import keep_freed_memory
+keep_freed_memory()
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+def work():
+    for _ in range(20):
+        torch.zeros(16 * 2**20)
+work()
+before = faults()
+work()
+print(faults() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 1000
