@@ -16,7 +16,7 @@ from unittest import mock
 
 IMPORTS = [
     "src.train",
-    "src.evaluate",
+    "src.evaluation.measurements",
     "torch._dynamo",  # which the first optimiser imports
     "transformers.models.clip.modeling_clip",
     "transformers.models.clip.tokenization_clip",
