@@ -14,7 +14,7 @@ Settings = TypeVar("Settings")
 # A setting that came after the first runs counts only where it differs from its default: it renames none.
 LATER = {"later": True}
 # Wherever they occur, these settings name files.
-PATHS = ("run", "out", "sweep", "folder", "weights", "path", "start", "judge")
+PATHS = ("run", "out", "sweep", "folder", "weights", "path", "start", "judge", "cells")
 
 
 def parse(kind: Callable[..., Settings], arguments: Sequence[str]) -> Settings:

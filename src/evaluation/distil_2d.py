@@ -22,7 +22,7 @@ from src.evaluation.distilled import distil
 from src.evaluation.looks import floor, spectrum_distance
 from src.evaluation.suite.suite import Method, methods
 from src.guidance.load import load_prior
-from src.guidance.losses import NFSD
+from src.guidance.losses import CSD, NFSD
 from src.guidance.prior import Prior
 from src.guidance.sampling import ddim
 from src.run.checkpoint import write_atomically
@@ -56,8 +56,10 @@ def overshoot(cfg: RunConfig, prior: Prior, deviation: float) -> float:
     """R = sum of w k over t >= cut / sum of w k over t < cut, k = sigma alpha / (alpha^2 d^2 + sigma^2).
 
     `deviation` is d, that of a prompt's latents; the t are those of the end of the run.  Losses that pull
-    back at every t do not overshoot: 0.
+    back at every t do not overshoot: 0; CSD, which is the condition alone, pulls back at none: infinite.
     """
+    if isinstance(cfg.loss, CSD):
+        return float("inf")
     if not isinstance(cfg.loss, NFSD):
         return 0.0
     stage, cut = cfg.schedule.at(cfg.steps - 1), cfg.loss.cut

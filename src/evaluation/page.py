@@ -2,6 +2,7 @@
 
 Between a line `<!-- FILE -->` and the next `<!-- end -->`, the page gets what the file (beside the page) says
 now; everything else is left as it is.  So nobody types a figure, and a campaign that is made again shows.
+A page without a place, and a place without an end, are refused.
 """
 
 import re
@@ -13,20 +14,26 @@ from src.door import one_sentence
 from src.errors import UserError
 from src.run.checkpoint import write_atomically
 
-PLACE = re.compile(r"^<!-- (\S+\.md) -->\n(.*?)^<!-- end -->$", re.MULTILINE | re.DOTALL)
+OPENING = r"^<!-- (\S+\.md) -->\n"
+PLACE = re.compile(OPENING + r"((?:(?!<!-- ).*\n)*?)<!-- end -->$", re.MULTILINE)  # no other begins inside
 
 
 def filled(text: str, folder: Path) -> str:
-    """A page's text with every place filled anew; raises UserError for a file that is not there."""
+    """A page's text with every place filled anew.
+
+    Raises UserError for a file that is not there, a place that does not end, and a page without any.
+    """
+    if len(PLACE.findall(text)) != max(1, len(re.findall(OPENING, text, re.MULTILINE))):
+        raise UserError(
+            "the page wants lines <!-- FILE.md --> (beside it), each with a line <!-- end --> after"
+        )
 
     def content(place: re.Match[str]) -> str:
         file = folder / place[1]
         try:
             said = file.read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise UserError(
-                f"{file} cannot be read ({error.strerror}): give the command that makes it first"
-            ) from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{file} cannot be read ({error}): give the command that makes it") from error
         return f"<!-- {place[1]} -->\n{said}\n<!-- end -->"
 
     return PLACE.sub(content, text)
@@ -44,7 +51,7 @@ def main(arguments: list[str]) -> int:
         raise UserError(f"{page} cannot be read ({error}): name a page of Markdown") from error
     after = filled(before, page.parent)
     write_atomically(to_write(page, "page"), after.encode())
-    print(f"{page}: {len(PLACE.findall(after))} tables, {'changed' if after != before else 'as before'}")
+    print(f"{page}: {'changed' if after != before else 'as before'}")
     return 0
 
 

@@ -25,7 +25,7 @@ def check_installed() -> None:
 def against(table: Path, x: str, panels: Mapping[str, str], out: Path) -> Path:
     """Draw columns of a CSV against its column `x`, a panel each (column: title), a colour a `method`.
 
-    Rows without a finite x are left out.  Lines are least-squares fits, to lead the eye.  On white, which is
+    Methods without a finite x are named and not drawn.  Lines are least-squares fits, to lead the eye.  On white, which is
     read in light and dark pages alike.
     Returns the path of the PNG; raises UserError without matplotlib.
     """
@@ -36,6 +36,8 @@ def against(table: Path, x: str, panels: Mapping[str, str], out: Path) -> Path:
     names = list(dict.fromkeys(row["method"] for row in rows))
     figure = Figure(figsize=(PANEL * len(panels), PANEL + 0.6), layout="constrained", facecolor="white")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    endless = [name for name in names if not any(isfinite(float(r[x])) for r in rows if r["method"] == name)]
+    names = [name for name in names if name not in endless]
     for panel, (column, title) in zip(axes, panels.items(), strict=True):
         for index, name in enumerate(names):
             points = [(float(r[x]), float(r[column])) for r in rows if r["method"] == name]
@@ -46,6 +48,8 @@ def against(table: Path, x: str, panels: Mapping[str, str], out: Path) -> Path:
         panel.spines[["top", "right"]].set_visible(False)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(names), fontsize=8, frameon=False)
+    if endless:
+        figure.suptitle(f"not drawn, {x} being infinite: {', '.join(endless)}", fontsize=8)
     path = out.with_suffix(".png")
     figure.savefig(path, dpi=150)
     return path
@@ -53,8 +57,6 @@ def against(table: Path, x: str, panels: Mapping[str, str], out: Path) -> Path:
 
 def _draw(panel: Any, points: list[tuple[float, float]], index: int, name: str) -> None:
     color, mark = COLORS[index % len(COLORS)], MARKS[index % len(MARKS)]
-    if not points:
-        return
     xs, ys = zip(*points, strict=True)
     panel.scatter(xs, ys, 14, color=color, marker=mark, label=name, linewidths=0.8, alpha=0.8)
     mean_x, mean_y = sum(xs) / len(xs), sum(ys) / len(ys)

@@ -41,14 +41,15 @@ def test_latents_come_to_rest_where_gaussians_say(loss: tuple[str, ...], rest: f
 
 
 def test_overshoot_is_push_over_pull() -> None:
-    """Oracle: the same ratio, summed independently; SDS pulls back at every t."""
+    """Oracle: the same ratio, summed independently; SDS and VSD pull back at every t, CSD at none."""
     prior = gaussian_prior(size=8, deviation=0.5, means={"": torch.zeros(3, 8, 8)})
     paper = settings(*RUN, "loss=nfsd", "loss.cut=200", "loss.sigma_power=2")
     assert overshoot(paper, prior, 0.5) == pytest.approx(push_over_pull(20, 980, 200, 2.0, 0.5), rel=1e-6)
     halved = settings(*RUN, "loss=nfsd", "loss.cut=200", "loss.weight_below_cut=2")
     assert overshoot(halved, prior, 0.5) == pytest.approx(push_over_pull(20, 980, 200, 0.0, 0.5) / 2)
     assert overshoot(settings(*RUN, "loss=nfsd", "loss.cut=10"), prior, 0.5) == float("inf")
-    assert overshoot(settings(*RUN, "loss=sds"), prior, 0.5) == 0
+    assert [overshoot(settings(*RUN, f"loss={name}"), prior, 0.5) for name in ("sds", "vsd")] == [0, 0]
+    assert overshoot(settings(*RUN, "loss=csd"), prior, 0.5) == float("inf")
 
 
 def test_spread_is_that_within_prompts() -> None:

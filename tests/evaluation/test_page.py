@@ -32,6 +32,23 @@ def test_tables_are_what_their_files_say(tmp_path: Path) -> None:
     assert page.read_text() == expected == filled(expected, tmp_path)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        PAGE.replace("<!-- end -->", "", 1),  # two would become one, and the prose between them go
+        PAGE.removesuffix("<!-- end -->\nthree\n"),
+        PAGE.replace("<!-- ", "<!--"),
+        "no place at all\n",
+    ],
+)
+def test_a_place_that_does_not_end_is_refused(text: str, tmp_path: Path) -> None:
+    """Oracle: exit code 2, and the page as before."""
+    page = made(tmp_path)
+    page.write_text(text)
+    assert main([str(page)]) == 2
+    assert page.read_text() == text
+
+
 def test_a_missing_file_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Oracle: exit code 2, one sentence that names the file, the page as before."""
     page = made(tmp_path)

@@ -22,12 +22,14 @@ from src.evaluation.solids import FIRST_SEED, of_solid
 from src.guidance.load import load_prior
 from src.guidance.prior import Prior, PriorConfig
 from src.run.checkpoint import write_atomically
+from src.run.folder import check_own
 from src.scene.cameras import orbit
 from src.streams import Streams
 from src.toybox.sample import grid
 from src.toybox.world.captions import Subject
 from src.toybox.world.shapes import KINDS
 
+MARK = "| kind | subject (dB) | face (dB) | whole picture (dB) |"  # by which a table of ours is known
 GREY = 0.93
 CAMERA = orbit(12, 18.0, 1.42, 45.0, 128).one(0)  # of src.toybox.sheet, but from the front
 
@@ -80,16 +82,17 @@ def restored(
 def main(arguments: list[str]) -> int:
     """Exit code 0, 2 after one sentence about what the user can put right, 130 after Ctrl-C."""
     cfg = parse(Settings, arguments)
-    out = to_write(f"{cfg.out}.md")
+    out, sheet = to_write(f"{cfg.out}.md"), to_write(f"{cfg.out}.png")
+    check_own(out.parent, "out", {out.name: MARK}, [sheet.name])
     prior = load_prior(PriorConfig(path=cfg.path), "cpu")
-    lines, tiles = ["| kind | subject (dB) | face (dB) | whole picture (dB) |", "|---|---:|---:|---:|"], []
+    lines, tiles = [MARK, "|---|---:|---:|---:|"], []
     found = {kind: restored(kind, prior, cfg.instances) for kind in tqdm(KINDS, desc="kinds")}
     for kind, (figures, true, drawn) in found.items():
         face = "-" if figures.face is None else f"{figures.face:.1f}"
         lines.append(f"| {kind} | {figures.subject:.1f} | {face} | {figures.whole:.1f} |")
         tiles += [torch.cat([true[0], drawn[0]], 1)]
     write_atomically(out, "\n".join([*lines, ""]).encode())
-    grid(torch.stack(tiles), 12, enlarge=1).save(out.with_suffix(".png"))
+    grid(torch.stack(tiles), 12, enlarge=1).save(sheet)
     print("\n".join(lines))
     return 0
 

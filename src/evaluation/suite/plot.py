@@ -13,15 +13,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from src.arguments import parse, to_write, typed_path
 from src.door import one_sentence
 from src.errors import UserError
 from src.evaluation.plots import COLORS, check_installed
 from src.evaluation.suite.figures import FIGURES, Figure
-from src.evaluation.suite.report import ARROWS
+from src.evaluation.suite.intervals import Interval
+from src.evaluation.suite.report import title_of, written
 from src.run.checkpoint import write_atomically
+from src.run.folder import check_own
 
 SHOWN = (
     "geometry.iou_share",
@@ -35,6 +37,7 @@ SHOWN = (
     "looks.diversity",
 )
 COLUMNS = 3
+MARK = "means, 95% intervals"  # by which a table of ours is known
 
 
 @dataclass
@@ -51,92 +54,64 @@ class Settings:
             )
 
 
-class Cell(NamedTuple):
-    """One figure of one method, and its interval where more than one case says it."""
-
-    figure: str
-    method: str
-    mean: float
-    low: float | None
-    high: float | None
-    runs: int
-
-
-def cells(record: Mapping[str, Any]) -> list[Cell]:
+def measured(record: Mapping[str, Any]) -> dict[Figure, dict[str, Interval]]:
     """The figures shown, by figure and method; what was not measured is left out."""
-    return [
-        Cell(key, method, *(found[name] for name in ("mean", "low", "high", "runs")))
-        for key in SHOWN
-        for method, found in record["means"].get(key, {}).items()
-    ]
+    found = {
+        figure: {method: Interval(**cell) for method, cell in record["means"].get(figure.key, {}).items()}
+        for figure in FIGURES
+        if figure.key in SHOWN
+    }
+    return {figure: cells for figure, cells in found.items() if cells}
 
 
-def as_csv(found: Sequence[Cell]) -> str:
+def as_csv(found: Mapping[Figure, Mapping[str, Interval]]) -> str:
     """One line a figure and method."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(Cell._fields)
-    writer.writerows(found)
+    writer.writerow(["figure", "method", *Interval._fields])
+    for figure, cells in found.items():
+        writer.writerows([figure.key, method, *cell] for method, cell in cells.items())
     return file.getvalue()
 
 
-def table(found: Sequence[Cell], methods: Sequence[str]) -> str:
+def table(found: Mapping[Figure, Mapping[str, Interval]], methods: Sequence[str]) -> str:
     """Methods down, figures across, in Markdown."""
-    figures = [figure for figure in FIGURES if figure.key in {cell.figure for cell in found}]
-    lines = [f"| | {' | '.join(map(_title, figures))} |", "|---" + "|---:" * len(figures) + "|"]
+    lines = [f"| {MARK} | {' | '.join(map(title_of, found))} |", "|---" + "|---:" * len(found) + "|"]
     for method in methods:
-        row = {cell.figure: cell for cell in found if cell.method == method}
-        lines.append(f"| {method} | {' | '.join(_written(figure, row) for figure in figures)} |")
+        row = [written(figure, cells.get(method)) for figure, cells in found.items()]
+        lines.append(f"| {method} | {' | '.join(row)} |")
     return "\n".join(lines) + "\n"
 
 
-def _title(figure: Figure) -> str:
-    unit = "%" if figure.percent else figure.unit
-    return f"{figure.title}{f' ({unit})' if unit else ''} {ARROWS[figure.better]}"
-
-
-def _written(figure: Figure, row: Mapping[str, Cell]) -> str:
-    if figure.key not in row:
-        return "–"
-    cell = row[figure.key]
-    bounds = (
-        ""
-        if cell.low is None or cell.high is None
-        else f" [{figure.write(cell.low)}, {figure.write(cell.high)}]"
-    )
-    return figure.write(cell.mean) + bounds
-
-
-def draw(found: Sequence[Cell], methods: Sequence[str], path: Path) -> None:
-    """A panel a figure: a dot a method, from the top down, with its interval."""
-    check_installed()
+def draw(found: Mapping[Figure, Mapping[str, Interval]], methods: Sequence[str]) -> bytes:
+    """A PNG with a panel a figure: a dot a method, from the top down, with its interval."""
     from matplotlib.figure import Figure as Sheet
 
-    figures = [figure for figure in FIGURES if figure.key in {cell.figure for cell in found}]
-    rows = -(-len(figures) // COLUMNS)
+    rows = -(-len(found) // COLUMNS)
     height = 0.5 + 0.22 * len(methods)
     sheet = Sheet(figsize=(3.4 * COLUMNS, rows * height + 0.2), layout="constrained", facecolor="white")
     axes = sheet.subplots(rows, COLUMNS, squeeze=False, sharey=True).flatten()
-    for panel, figure in zip(axes, figures, strict=False):
+    for panel, (figure, cells) in zip(axes, found.items(), strict=False):
         scale = 100 if figure.percent else 1
-        for cell in found:
-            if cell.figure == figure.key:
-                place, color = methods.index(cell.method), COLORS[methods.index(cell.method) % len(COLORS)]
-                if cell.low is not None and cell.high is not None:
-                    panel.plot([scale * cell.low, scale * cell.high], [place, place], color=color)
-                panel.plot([scale * cell.mean], [place], "o", color=color, markersize=5)
+        for method, cell in cells.items():
+            place, color = methods.index(method), COLORS[methods.index(method) % len(COLORS)]
+            if cell.low is not None and cell.high is not None:
+                panel.plot([scale * cell.low, scale * cell.high], [place, place], color=color)
+            panel.plot([scale * cell.mean], [place], "o", color=color, markersize=5)
         if figure.better == "near 0":
             panel.axvline(0, color="#8A8A8A", linewidth=0.8)
-        panel.set_title(_title(figure), fontsize=9)
+        panel.set_title(title_of(figure), fontsize=9)
         panel.set_yticks(range(len(methods)), methods)
         panel.set_ylim(len(methods) - 0.5, -0.5)
         panel.tick_params(labelsize=8)
         panel.grid(axis="x", color="#E0E0E0", linewidth=0.6)
         panel.set_axisbelow(True)
         panel.spines[["top", "right"]].set_visible(False)
-    for panel in axes[len(figures) :]:
+    for panel in axes[len(found) :]:
         panel.set_axis_off()
-    sheet.savefig(path, dpi=150)
+    file = io.BytesIO()
+    sheet.savefig(file, format="png", dpi=150)
+    return file.getvalue()
 
 
 @one_sentence
@@ -147,15 +122,20 @@ def main(arguments: list[str]) -> int:
     source = Path(typed_path(cfg.suite, "suite"))
     try:
         record = json.loads(source.read_text(encoding="utf-8"))
-        found, methods = cells(record), list(record["methods"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        found, methods = measured(record), list(record["methods"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"suite={source} is no suite's record ({error}): name its suite.json") from error
-    out = to_write(f"{cfg.out or source.with_name('plot')}.md")
-    write_atomically(out.with_suffix(".csv"), as_csv(found).encode())
-    write_atomically(out, table(found, methods).encode())
-    draw(found, methods, out.with_suffix(".png"))
+    if not found:
+        raise UserError(f"suite={source} has none of the figures that are shown: evaluate its runs first")
+    out = Path(cfg.out) if cfg.out else source.with_name("plot")
+    names = {ending: f"{out.name}{ending}" for ending in (".md", ".csv", ".png")}
+    paths = {ending: to_write(out.with_name(name)) for ending, name in names.items()}
+    check_own(out.parent, "out", {names[".md"]: f"| {MARK} |"}, [names[".csv"], names[".png"]])
+    write_atomically(paths[".csv"], as_csv(found).encode())
+    write_atomically(paths[".md"], table(found, methods).encode())
+    write_atomically(paths[".png"], draw(found, methods))
     print(table(found, methods))
-    print(out.with_suffix(".png"))
+    print(paths[".png"])
     return 0
 
 

@@ -49,14 +49,14 @@ def document(name: str, command: str, planned: int, runs: Sequence[Evaluated], s
     ]
     chosen = [figure for figure in FIGURES if figure.key in MAIN]
     for part, means in summary.parts.items():
-        rows = {_name(f): [_mean(f, means[f.key].get(method)) for method in methods] for f in chosen}
+        rows = {title_of(f): [written(f, means[f.key].get(method)) for method in methods] for f in chosen}
         text += [f"## {part}", _table(methods, rows)]
     text += [
         "## By prompt",
         f"{', '.join(figure.title for figure in chosen)}; failures.  Means over seeds.",
         _table(methods, _by_prompt(runs, methods, chosen)),
         "## What the figures mean",
-        "\n".join(f"- **{_name(figure)}**: {figure.meaning}." for figure in FIGURES),
+        "\n".join(f"- **{title_of(figure)}**: {figure.meaning}." for figure in FIGURES),
     ]
     return "\n\n".join(text) + "\n"
 
@@ -68,7 +68,7 @@ def _counted(count: int, noun: str) -> str:
 def _by_figure(
     figures: Sequence[Figure], columns: Sequence[str], cells: Callable[[Figure], list[str]]
 ) -> str:
-    return _table(columns, {_name(figure): cells(figure) for figure in figures})
+    return _table(columns, {title_of(figure): cells(figure) for figure in figures})
 
 
 def _table(columns: Sequence[str], rows: Mapping[str, list[str]]) -> str:
@@ -77,7 +77,8 @@ def _table(columns: Sequence[str], rows: Mapping[str, list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _name(figure: Figure) -> str:
+def title_of(figure: Figure) -> str:
+    """What tables call a figure: with its unit, and which way is better."""
     unit = "%" if figure.percent else figure.unit
     return f"{figure.title}{f' ({unit})' if unit else ''} {ARROWS[figure.better]}"
 
@@ -88,11 +89,12 @@ def _means(summary: Summary, figure: Figure) -> list[str]:
         found = summary.means[figure.key].get(method)
         # What was not measured everywhere says of how many runs it is.
         part = f" ({found.runs} runs)" if found and found.runs != summary.runs[method] else ""
-        cells.append(_mean(figure, found) + part)
+        cells.append(written(figure, found) + part)
     return [*cells, summary.beside[figure.key]]
 
 
-def _mean(figure: Figure, found: Interval | None) -> str:
+def written(figure: Figure, found: Interval | None) -> str:
+    """A mean and its interval, as tables have them."""
     return "–" if found is None else figure.write(found.mean) + _bounds(figure, found, False)
 
 

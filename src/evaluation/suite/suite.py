@@ -6,7 +6,10 @@ differs in nothing else: nfsd+prompts.interpolate=true+batch_size=1, magic3d+sta
 are those of `python -m src.train` with the same settings, in OUT/<run name>, whoever trained them.
 """
 
+import os
 import re
+import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +23,6 @@ from src.command_line import prompt_list
 from src.config import LOSSES, NOT_IDENTITY, RunConfig, run_name
 from src.door import CONF, stages
 from src.errors import UserError
-from src.evaluation.suite.forked import Forked
 from src.run import machine
 from src.run.folder import read_manifest
 from src.systems import placed
@@ -64,10 +66,9 @@ class Case(NamedTuple):
 
 
 class Job(NamedTuple):
-    """`python -m MODULE ARGUMENTS`, which brings some cases further."""
+    """A command that brings some cases further."""
 
-    module: str
-    arguments: list[str]
+    command: list[str]
     cases: list[Case]
 
 
@@ -141,8 +142,10 @@ def is_trained(case: Case) -> bool:
 def training(case: Case) -> Job:
     """The command that trains a run, or goes on where it stopped."""
     cfg = case.cfg
-    named = [f"prompt={cfg.prompt}", f"preset={cfg.preset}", *case.chosen.overrides(), f"seed={cfg.seed}"]
-    return Job("src.train", [*named, "threads=1", f"out={cfg.out}"], [case])
+    command = [sys.executable, "-m", "src.train", f"prompt={cfg.prompt}", f"preset={cfg.preset}"]
+    return Job(
+        [*command, *case.chosen.overrides(), f"seed={cfg.seed}", "threads=1", f"out={cfg.out}"], [case]
+    )
 
 
 def evaluations(todo: Sequence[Case], judge: str) -> list[Job]:
@@ -150,10 +153,8 @@ def evaluations(todo: Sequence[Case], judge: str) -> list[Job]:
     by_prompt: dict[str, list[Case]] = {}
     for case in todo:
         by_prompt.setdefault(case.prompt, []).append(case)
-    return [
-        Job("src.evaluate", [f"judge={judge}", *(f"run={case.folder}" for case in group)], group)
-        for group in by_prompt.values()
-    ]
+    command = [sys.executable, "-m", "src.evaluate", f"judge={judge}"]
+    return [Job([*command, *(f"run={c.folder}" for c in group)], group) for group in by_prompt.values()]
 
 
 def work_off(
@@ -170,7 +171,7 @@ def work_off(
     """
     if not jobs:
         return {}
-    waiting, running, failed = list(jobs), dict[Forked, Job](), dict[Path, str]()
+    waiting, running, failed = list(jobs), dict[subprocess.Popen[bytes], Job](), dict[Path, str]()
     left = {case.folder for job in jobs for case in job.cases}
     terminal = sys.stderr.isatty()
     pace = 0.2 if terminal else 10.0  # a log file needs no animation
@@ -203,7 +204,7 @@ def work_off(
                     if ended is not None:
                         del running[process]
                     elif received and not told:
-                        process.interrupt()
+                        process.send_signal(signal.SIGINT)
                 told = bool(received)
         finally:  # nothing is running here any more, unless a second signal came
             for process in running:
@@ -213,16 +214,24 @@ def work_off(
     return failed
 
 
-def _start(job: Job) -> Forked:
+def _start(job: Job) -> "subprocess.Popen[bytes]":
     folder = job.cases[0].folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / LOG).touch()
+        # In a session of its own: a terminal's Ctrl-C then reaches it once, through us.
+        with (folder / LOG).open("wb") as log:
+            return subprocess.Popen(
+                job.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=os.environ | {"OMP_NUM_THREADS": "1"},
+                start_new_session=True,
+            )
     except OSError as error:
         raise UserError(
             f"out: {folder} cannot be used ({error.strerror}): choose another out=FOLDER"
         ) from error
-    return Forked(job.module, job.arguments, folder / LOG)
 
 
 def _last_words(job: Job, case: Case, returncode: int) -> str:

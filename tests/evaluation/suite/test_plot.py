@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.evaluation.suite.plot import cells, main, table
+from src.evaluation.suite.plot import MARK, main, measured, table
 
 INTERVAL = {"mean": 0.5, "low": 0.4, "high": 0.625, "runs": 6}
 ALONE = {"mean": 1.25, "low": None, "high": None, "runs": 1}
@@ -25,12 +25,24 @@ RECORD = {
 
 def test_the_table_says_what_the_record_says() -> None:
     """Oracle: written by hand: per cent as per cent, a sign where 0 is best, no interval of one run."""
-    assert table(cells(RECORD), ["NFSD 7.5", "SDS 100"]) == (
-        "| | silhouette IoU, share of ceiling (%) ↑ | fine detail beside samples (dB) → 0 |\n"
+    assert table(measured(RECORD), ["NFSD 7.5", "SDS 100"]) == (
+        f"| {MARK} | silhouette IoU, share of ceiling (%) ↑ | fine detail beside samples (dB) → 0 |\n"
         "|---|---:|---:|\n"
         "| NFSD 7.5 | 50 [40, 62] | – |\n"
         "| SDS 100 | 60 [40, 62] | +1.25 |\n"
     )
+
+
+def test_a_page_of_someone_s_is_not_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Oracle: exit code 2, the file as before; a table of ours is replaced."""
+    (tmp_path / "suite.json").write_text(json.dumps(RECORD))
+    (tmp_path / "toybench.md").write_text("# By hand")
+    said = [f"suite={tmp_path / 'suite.json'}", f"out={tmp_path / 'toybench'}"]
+    assert main(said) == 2
+    assert "toybench.md, which this command did not write" in capsys.readouterr().err
+    assert (tmp_path / "toybench.md").read_text() == "# By hand"
+    (tmp_path / "toybench.md").unlink()
+    assert main(said) == main(said) == 0
 
 
 def test_a_record_becomes_three_files(tmp_path: Path) -> None:
@@ -43,7 +55,7 @@ def test_a_record_becomes_three_files(tmp_path: Path) -> None:
         ("geometry.iou_share", "SDS 100", 0.6, "0.4"),
         ("looks.spectrum_detail", "SDS 100", 1.25, ""),
     ]
-    assert (tmp_path / "plot.md").read_text("utf-8") == table(cells(RECORD), RECORD["methods"])
+    assert (tmp_path / "plot.md").read_text("utf-8") == table(measured(RECORD), RECORD["methods"])
     with Image.open(tmp_path / "plot.png") as picture:
         pixels = np.array(picture.convert("RGB")).astype(int)
 
@@ -60,10 +72,19 @@ def test_a_record_becomes_three_files(tmp_path: Path) -> None:
     [
         ([], "suite is missing: name"),
         (["suite=no.json"], "no.json is no suite's record"),
+        (["suite=empty.json"], "empty.json has none of the figures"),
         (["suit=x"], "suit=x"),
     ],
 )
-def test_a_slip_is_one_sentence(said: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_slip_is_one_sentence(
+    said: list[str],
+    sentence: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Oracle: exit code 2 and the sentence."""
+    monkeypatch.chdir(tmp_path)
+    Path("empty.json").write_text(json.dumps(RECORD | {"means": {}}))
     assert main(said) == 2
     assert sentence in capsys.readouterr().err

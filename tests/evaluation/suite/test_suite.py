@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -12,16 +13,28 @@ import pytest
 from src.config import run_name
 from src.door import CONF, settings
 from src.errors import UserError
-from src.evaluation.suite import forked, suite
+from src.evaluation.suite import suite
 from src.evaluation.suite.suite import Case, Job, Method
 from src.toybox.world.captions import named, unseen
 from src.toybox.world.shapes import KINDS
 
-
-@pytest.fixture(autouse=True)
-def light(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What plays src.train imports nothing heavy."""
-    monkeypatch.setattr(forked, "IMPORTS", [])
+# Plays src.train: notes that it was called, takes a while to save after SIGINT, and leaves a manifest.
+TRAINER = """
+import json, os, pathlib, signal, sys, time
+folder, behaviour = pathlib.Path(sys.argv[1]), sys.argv[2]
+signals = []
+signal.signal(signal.SIGINT, lambda *_: signals.append(1))
+(folder / "calls").open("a").write("x")
+if behaviour == "broken":
+    sys.exit(f"{folder.name}: the disk is full")
+while behaviour == "slow":
+    time.sleep(0.05)
+    if signals:
+        time.sleep(0.5)
+        (folder / "saved").write_text(f"{len(signals)} signals, session {os.getsid(0)}")
+        sys.exit(130)
+(folder / "manifest.json").write_text(json.dumps({"finished": True, "step": 20, "opacity": 0.5}))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +48,7 @@ def moved(cases: list[Case], folder: Path) -> list[Case]:
 
 
 def job(case: Case, behaviour: str = "good") -> Job:
-    return Job("tests.evaluation.suite.plays_train", [str(case.folder), behaviour], [case])
+    return Job([sys.executable, "-S", "-c", TRAINER, str(case.folder), behaviour], [case])
 
 
 def work(cases: list[Case], **behaviour: str) -> dict[Path, str]:
@@ -81,11 +94,9 @@ def test_the_marks_of_the_gallery_are_true() -> None:
 def test_runs_are_those_that_src_train_would_make(planned: list[Case]) -> None:
     """Oracle: the folder's name that the door gives the command's own arguments."""
     for case in (planned[0], planned[4], planned[-1]):
-        training = suite.training(case)
-        arguments = [word for word in training.arguments if not word.startswith("out=")]
-        assert training.module == "src.train"
+        arguments = [word for word in suite.training(case).command[3:] if not word.startswith("out=")]
         assert run_name(settings(*arguments)) == case.folder.name
-        assert f"out={case.folder}" in training.arguments
+        assert f"out={case.folder}" in suite.training(case).command
 
 
 def test_a_restart_repeats_nothing_that_is_finished(tmp_path: Path, planned: list[Case]) -> None:
@@ -144,9 +155,9 @@ def test_runs_of_one_prompt_are_evaluated_together(planned: list[Case]) -> None:
     """Oracle: 24 prompts, 24 commands, every run in one of them."""
     jobs = suite.evaluations(planned, "some/judge")
     assert len(jobs) == 24
-    assert all("judge=some/judge" in one.arguments for one in jobs)
+    assert all("judge=some/judge" in one.command for one in jobs)
     assert all(len({case.prompt for case in one.cases}) == 1 for one in jobs)
-    named = [word for one in jobs for word in one.arguments if word.startswith("run=")]
+    named = [word for one in jobs for word in one.command if word.startswith("run=")]
     assert sorted(named) == sorted(f"run={case.folder}" for case in planned)
 
 
@@ -165,7 +176,7 @@ def test_a_method_may_differ_in_any_setting(tmp_path: Path) -> None:
     assert (other.cfg.batch_size, other.cfg.loss.guidance_scale) == (1, 5.0)
     assert not plain.cfg.prompts.interpolate
     for case in (plain, other):
-        assert run_name(settings(*suite.training(case).arguments)) == case.folder.name
+        assert run_name(settings(*suite.training(case).command[3:])) == case.folder.name
 
 
 @pytest.mark.parametrize(
