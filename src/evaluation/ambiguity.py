@@ -46,6 +46,7 @@ from src.toybox.world.captions import covered, named
 
 GRADES = ("anything", "a class", "a kind", "one thing")  # of conf/prompts/vague_1 ... 4
 OWN = "the prior's samples"
+VERSION = 1  # of what cells hold: raise it with the losses, the step and the sampler, and all are made anew
 MARK = "Spread of the prior's answers by grade"  # by which a table of ours is known
 SAMPLER = {"guidance_scale": 7.5, "steps": 25, "eta": 1.0}
 
@@ -120,7 +121,8 @@ def runs(cfg: Settings, prompts: Sequence[str]) -> dict[str, dict[str, RunConfig
 
 def kept(folder: Path, key: Mapping[str, object]) -> Path:
     """Where latents that depend on all of `key` lie."""
-    name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+    whole = {"version": VERSION, **key}
+    name = hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:16]
     return folder / f"{name}.safetensors"
 
 
@@ -226,9 +228,9 @@ def ambiguity(cfg: Settings, folder: Path) -> list[Measured]:
     asked = questions()
     chosen = runs(cfg, list(asked))
     first = next(iter(next(iter(chosen.values())).values()))
+    cells = to_write(Path(cfg.cells) / "cell", "cells", "choose another cells=FOLDER").parent
     judge, prior = load_judge(cfg.judge), load_prior(first.prior, "cpu")
-    cells, found, rows = Path(cfg.cells), list[Measured](), dict[str, list[Tensor]]()
-    to_write(cells / "cell", "cells")
+    found, rows = list[Measured](), dict[str, list[Tensor]]()
     for prompt, grade in tqdm(asked.items(), desc="prompts"):
         own = samples_of(prompt, cfg, prior, cells)
         samples = decoded(prior, own)

@@ -25,8 +25,8 @@ def check_installed() -> None:
 def against(table: Path, x: str, panels: Mapping[str, str], out: Path) -> Path:
     """Draw columns of a CSV against its column `x`, a panel each (column: title), a colour a `method`.
 
-    Methods without a finite x are named and not drawn.  Lines are least-squares fits, to lead the eye.  On white, which is
-    read in light and dark pages alike.
+    Methods without a finite x are named and not drawn.  Lines are least-squares fits, to lead the eye.  On
+    white, which is read in light and dark pages alike.
     Returns the path of the PNG; raises UserError without matplotlib.
     """
     check_installed()
