@@ -234,7 +234,7 @@ def test_a_training_is_asked_for(client: Client, studio: Studio) -> None:
     assert name.startswith("a-lion-red-home-sds-s7.5-seed3-")
     typed = ['prompt=a lion, "red" = $HOME', "loss=sds", "loss.guidance_scale=7.5", "seed=3", "preset=bench"]
     out = f"out={studio.shelf.outputs / name}"
-    assert job.arguments == [*typed, out, "logging.checkpoint_every=12"]
+    assert job.arguments == [*typed, out, "logging.checkpoint_every=8"]
 
 
 @pytest.mark.parametrize(
