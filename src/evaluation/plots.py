@@ -37,11 +37,11 @@ def against(table: Path, x: str, panels: Mapping[str, str], out: Path) -> Path:
     figure = Figure(figsize=(PANEL * len(panels), PANEL + 0.6), layout="constrained", facecolor="white")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     endless = [name for name in names if not any(isfinite(float(r[x])) for r in rows if r["method"] == name)]
-    names = [name for name in names if name not in endless]
     for panel, (column, title) in zip(axes, panels.items(), strict=True):
         for index, name in enumerate(names):
             points = [(float(r[x]), float(r[column])) for r in rows if r["method"] == name]
-            _draw(panel, [point for point in points if isfinite(point[0])], index, name)
+            if name not in endless:  # which keep their colours, as other plots of these methods have them
+                _draw(panel, [point for point in points if isfinite(point[0])], index, name)
         panel.set_title(title, fontsize=9)
         panel.set_xlabel(x, fontsize=9)
         panel.tick_params(labelsize=8)
