@@ -14,6 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
 
 from jaxtyping import Float
@@ -34,7 +35,7 @@ from src.evaluation.paper.plate import Row, plate
 from src.evaluation.paper.shown import decoded
 from src.evaluation.plots import against, check_installed
 from src.evaluation.prior.variety import kinds_seen
-from src.evaluation.suite.intervals import Interval, mean_interval
+from src.evaluation.suite.intervals import Interval, mean_interval, paired
 from src.evaluation.suite.suite import methods
 from src.guidance.load import load_prior
 from src.guidance.prior import Prior
@@ -48,7 +49,8 @@ GRADES = ("anything", "a class", "a kind", "one thing")  # of conf/prompts/vague
 OWN = "the prior's samples"
 VERSION = 1  # of what cells hold: raise it with the losses, the step and the sampler, and all are made anew
 MARK = "Spread of the prior's answers by grade"  # by which a table of ours is known
-SAMPLER = {"guidance_scale": 7.5, "steps": 25, "eta": 1.0}
+SCALE, SAMPLER = 7.5, {"steps": 25, "eta": 1.0}
+SHORT = "means of all prompts"  # by which the short table is known
 
 
 @dataclass
@@ -86,6 +88,7 @@ class Measured(NamedTuple):
     size: float  # of latents, of the samples'
     fit: float  # share of pictures in which the judge sees a kind that the prompt covers
     diversity: float  # spread of the method's latents over its starts, of the samples'
+    overshoot: float  # how far the latents' mean went past the samples' (`past`); theory: R
 
 
 FIGURES = Measured._fields[5:]
@@ -95,7 +98,10 @@ TITLES = {
     "size": "size of latents, of samples'",
     "fit": "shows what was asked for",
     "diversity": "spread over starts, of samples'",
+    "overshoot": "overshoot",
 }
+BY_ANSWERS = ("detail", "saturation", "size", "fit", "diversity")
+BY_R = ("overshoot", "size", "saturation", "detail")
 
 
 def questions() -> dict[str, str]:
@@ -134,21 +140,34 @@ def latents_of(run: RunConfig, prior: Prior, folder: Path) -> Float[Tensor, "N C
     return load_file(path)["latents"]
 
 
-def samples_of(prompt: str, cfg: Settings, prior: Prior, folder: Path) -> Float[Tensor, "N C h w"]:
+def samples_of(
+    prompt: str, scale: float, cfg: Settings, prior: Prior, folder: Path
+) -> Float[Tensor, "N C h w"]:
     """Ancestral samples for a prompt; drawn once, then read."""
-    key = {"prior": _digests(prior), "prompt": prompt, "seed": cfg.seed, "samples": cfg.samples, **SAMPLER}
-    path = kept(folder, key)
+    key = {"prior": _digests(prior), "prompt": prompt, "seed": cfg.seed, "samples": cfg.samples}
+    path = kept(folder, {**key, "guidance_scale": scale, **SAMPLER})
     if not path.is_file():
         noise = Streams(cfg.seed, 0)(f"ambiguity/{prompt}")
-        drawn = ddim(
-            prior, [prompt] * cfg.samples, SAMPLER["guidance_scale"], int(SAMPLER["steps"]), noise, eta=1.0
-        )
+        drawn = ddim(prior, [prompt] * cfg.samples, scale, int(SAMPLER["steps"]), noise, eta=1.0)
         write_atomically(path, save({"latents": drawn.cpu()}))
     return load_file(path)["latents"]
 
 
 def _digests(prior: Prior) -> dict[str, object]:
     return {part: source["sha256"] for part, source in prior.provenance().items()}
+
+
+def past(
+    latents: Float[Tensor, "N C h w"], own: Float[Tensor, "M C h w"], bad: Float[Tensor, "M C h w"]
+) -> float:
+    """How far past the samples' mean the latents' mean lies: x of z* = mu_g + x (mu_g - mu_neg).
+
+    `bad` are samples of the negative prompt, unguided.  For Gaussians NFSD's x is R
+    (src/evaluation/distil_2d.py); across that line latents may be anywhere.
+    """
+    goal = own.mean(0)
+    way = goal - bad.mean(0)
+    return float(((latents.mean(0) - goal) * way).sum() / way.square().sum())
 
 
 def measured(
@@ -158,11 +177,11 @@ def measured(
     own: Float[Tensor, "M C h w"],
     samples: Float[Tensor, "M 3 H W"],
     judge: Judge,
-    expected: float,
+    overshoots: tuple[float, float],
 ) -> Measured:
     """A method's latents and pictures beside the prior's own; `question` is prompt, grade, method.
 
-    `expected` is R.
+    `overshoots` are R and what is measured.
     """
     prompt, grade, method = question
     return Measured(
@@ -170,12 +189,13 @@ def measured(
         grade=grade,
         method=method,
         answers=spread(own, len(own)),
-        R=expected,
+        R=overshoots[0],
         detail=spectrum_detail(images, samples),
         saturation=saturation(images) - saturation(samples),
         size=float(latents.square().mean().sqrt() / own.square().mean().sqrt()),
         fit=sum(kind in asked_for(prompt) for kind in kinds_seen(judge, images)) / len(images),
         diversity=spread(latents, len(latents)) / spread(own, len(own)),
+        overshoot=overshoots[1],
     )
 
 
@@ -203,11 +223,44 @@ def table(found: Sequence[Measured]) -> str:
     return "\n\n".join([f"{MARK}: {answers}.", *parts]) + "\n"
 
 
+def short(found: Sequence[Measured]) -> str:
+    """Means over all prompts, and differences from the first method at the same prompts, in Markdown."""
+    names = list(dict.fromkeys(each.method for each in found))
+    values = {
+        (figure, method): {(e.prompt, 0): float(getattr(e, figure)) for e in found if e.method == method}
+        for figure in FIGURES
+        for method in names
+    }
+    titles = " | ".join(TITLES[figure] for figure in FIGURES)
+    lines = [f"| {SHORT} | R | {titles} |", "|---" + "|---:" * (len(FIGURES) + 1) + "|"]
+    for method in names:
+        R = fmean(e.R for e in found if e.method == method)  # CSD's is infinite
+        cells = [written(mean_interval(values[figure, method])) for figure in FIGURES]
+        lines.append(f"| {method} | {R:.2g} | {' | '.join(cells)} |")
+    first, *others = [name for name in names if name != OWN]
+    lines += ["", f"Less {first} at the same prompts; bold: the interval leaves out 0.", ""]
+    lines += [f"| | {titles} |", "|---" + "|---:" * len(FIGURES) + "|"]
+    for method in others:
+        differences = [
+            written(mean_interval(paired(values[figure, method], values[figure, first])), difference=True)
+            for figure in FIGURES
+        ]
+        lines.append(f"| {method} | {' | '.join(differences)} |")
+    return "\n".join(lines) + "\n"
+
+
 def _cell(found: Sequence[Measured], figure: str, method: str, grade: str) -> str:
     chosen = [each for each in found if (each.method, each.grade) == (method, grade)]
-    interval = _mean({each.prompt: getattr(each, figure) for each in chosen})
-    bounds = "" if interval.low is None else f" [{interval.low:.2f}, {interval.high:.2f}]"
-    return f"{interval.mean:.2f}{bounds}"
+    return written(_mean({each.prompt: getattr(each, figure) for each in chosen}))
+
+
+def written(found: Interval, difference: bool = False) -> str:
+    """A mean and its interval; a difference has signs, and is bold where the interval leaves out 0."""
+    form = "+.2f" if difference else ".2f"
+    if found.low is None or found.high is None:
+        return f"{found.mean:{form}}"
+    bold = "**" if difference and not found.low <= 0 <= found.high else ""
+    return f"{bold}{found.mean:{form}}{bold} [{found.low:{form}}, {found.high:{form}}]"
 
 
 def _mean(values: Mapping[str, float]) -> Interval:
@@ -232,16 +285,21 @@ def ambiguity(cfg: Settings, folder: Path) -> list[Measured]:
     judge, prior = load_judge(cfg.judge), load_prior(first.prior, "cpu")
     found, rows = list[Measured](), dict[str, list[Tensor]]()
     for prompt, grade in tqdm(asked.items(), desc="prompts"):
-        own = samples_of(prompt, cfg, prior, cells)
+        own = samples_of(prompt, SCALE, cfg, prior, cells)
         samples = decoded(prior, own)
         each = {method: latents_of(of[prompt], prior, cells) for method, of in chosen.items()} | {OWN: own}
         for method, latents in each.items():
             images = samples if method == OWN else decoded(prior, latents)
-            R = 0.0 if method == OWN else overshoot(chosen[method][prompt], prior, spread(own, len(own)))
-            found.append(measured((prompt, grade, method), latents, images, own, samples, judge, R))
+            overshoots = 0.0, 0.0
+            if method != OWN:
+                run = chosen[method][prompt]
+                bad = samples_of(run.prompts.negative, 1.0, cfg, prior, cells)
+                overshoots = overshoot(run, prior, spread(own, len(own))), past(latents, own, bad)
+            found.append(measured((prompt, grade, method), latents, images, own, samples, judge, overshoots))
             rows.setdefault(method, []).append(images[0])
     write_atomically(folder / "cells.csv", as_csv(found).encode())
     write_atomically(folder / "table.md", table(found).encode())
+    write_atomically(folder / "short.md", short(found).encode())
     for index, grade in enumerate(GRADES, 1):
         here = [i for i, of in enumerate(asked.values()) if of == grade]
         pictures = [Row(method, [images[i] for i in here]) for method, images in rows.items()]
@@ -256,13 +314,13 @@ def main(arguments: list[str]) -> int:
     check_installed()
     folder = to_write(Path(cfg.out) / "table.md").parent
     ours = [
-        *("cells.csv", "plot.png", "overshoot.png"),
+        *("cells.csv", "short.md", "plot.png", "overshoot.png"),
         *(f"sheet-{number}.png" for number in range(1, len(GRADES) + 1)),
     ]
     check_own(folder, "out", {"table.md": MARK}, ours)
     print(table(ambiguity(cfg, folder)))
-    print(against(folder / "cells.csv", "answers", TITLES, folder / "plot"))
-    print(against(folder / "cells.csv", "R", TITLES, folder / "overshoot"))
+    for x, figures, name in (("answers", BY_ANSWERS, "plot"), ("R", BY_R, "overshoot")):
+        print(against(folder / "cells.csv", x, {figure: TITLES[figure] for figure in figures}, folder / name))
     return 0
 
 

@@ -1,8 +1,8 @@
 """Put measured tables where a page of prose wants them: `python -m src.evaluation.page docs/findings.md`.
 
 Between a line `<!-- FILE -->` and the next `<!-- end -->`, the page gets what the file (beside the page) says
-now; everything else is left as it is.  So nobody types a figure, and a campaign that is made again shows.
-A page without a place, and a place without an end, are refused.
+now, but for the file's own comments; everything else is left as it is.  So nobody types a figure, and a
+campaign that is made again shows.  A page without a place, and a place without an end, are refused.
 """
 
 import re
@@ -31,9 +31,10 @@ def filled(text: str, folder: Path) -> str:
     def content(place: re.Match[str]) -> str:
         file = folder / place[1]
         try:
-            said = file.read_text(encoding="utf-8").strip()
+            lines = file.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"{file} cannot be read ({error}): give the command that makes it") from error
+        said = "\n".join(line for line in lines if not line.startswith("<!-- ")).strip()
         return f"<!-- {place[1]} -->\n{said}\n<!-- end -->"
 
     return PLACE.sub(content, text)

@@ -12,20 +12,28 @@ from PIL import Image
 
 from src.errors import UserError
 from src.evaluation import ambiguity
+from src.evaluation.distil_2d import overshoot
+from src.evaluation.distilled import distil
 from src.evaluation.judge.judge import Judge
 from src.evaluation.plots import against
 from src.guidance.gaussian import gaussian_prior
+from src.guidance.prior import Prior
+from src.guidance.prompts import NEGATIVE_PROMPT
 from src.toybox.world.shapes import KINDS
 
 WORDS = {"an animal": 0.2, "a lion": 0.5, "": 0.3}
 
 
+def gaussian() -> Prior:
+    """Means of 0.3 without words and 0 of the negative prompt, in every number."""
+    means = {word: torch.full((3, 16, 16), mean) for word, mean in WORDS.items()}
+    return gaussian_prior(size=16, deviation=0.5, means={**means, NEGATIVE_PROMPT: torch.zeros(3, 16, 16)})
+
+
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ambiguity.Settings:
     """Two questions to a Gaussian, judged as lions."""
-    means = {word: torch.full((3, 16, 16), mean) for word, mean in WORDS.items()}
-    means[ambiguity.settings("prompt=any", "preset=bench").prompts.negative] = torch.zeros(3, 16, 16)
-    prior = gaussian_prior(size=16, deviation=0.5, means=means)
+    prior = gaussian()
     monkeypatch.setattr(ambiguity, "questions", lambda: {"an animal": "a class", "a lion": "a kind"})
     monkeypatch.setattr(ambiguity, "GRADES", ("a class", "a kind"))
     monkeypatch.setattr(ambiguity, "load_prior", lambda *_: prior)
@@ -53,7 +61,8 @@ def test_samples_beside_themselves(small: ambiguity.Settings, tmp_path: Path) ->
     """Oracle: an excess over oneself is 0 and a ratio 1, exactly; the CSV reads back as what was returned."""
     found = ambiguity.ambiguity(small, tmp_path)
     own = [each for each in found if each.method == ambiguity.OWN]
-    assert [(e.detail, e.saturation, e.size, e.diversity, e.fit) for e in own] == [(0, 0, 1, 1, 1)] * 2
+    figures = [(e.detail, e.saturation, e.size, e.diversity, e.fit, e.R, e.overshoot) for e in own]
+    assert figures == [(0, 0, 1, 1, 1, 0, 0)] * 2
     rows = list(csv.DictReader(io.StringIO((tmp_path / "cells.csv").read_text("utf-8"))))
     assert [float(row["size"]) for row in rows] == [each.size for each in found]
     assert len(rows) == 2 * 3
@@ -92,6 +101,42 @@ def test_rows_tell_how_far_they_should_overshoot(small: ambiguity.Settings, tmp_
     sds, far, near, weighed, endless, own = (each.R for each in found if each.prompt == "a lion")
     assert sds == own == 0 < far < near < weighed < endless == np.inf
     assert against(tmp_path / "cells.csv", "R", {"size": "size"}, tmp_path / "plot").is_file()
+
+
+def test_what_lies_past_the_samples() -> None:
+    """Oracle: latents placed past them by hand; what lies across the line does not count."""
+    own, bad = torch.tensor([[1.0, 0.0], [3.0, 0.0]]), torch.tensor([[0.0, 0.0], [2.0, 0.0]])
+    own, bad = own[:, :, None, None], bad[:, :, None, None]  # means (2, 0) and (1, 0)
+    placed = torch.tensor([[2 + 3.0, 5.0], [2 + 3.0, -7.0]])[:, :, None, None]
+    assert ambiguity.past(placed, own, bad) == 3.0
+    assert ambiguity.past(own, own, bad) == 0.0
+    assert ambiguity.past(bad, own, bad) == -1.0
+
+
+def test_a_gaussian_overshoots_by_R(small: ambiguity.Settings) -> None:
+    """Oracle: the theory, exact for Gaussians in expectation: latents come to rest R past the guided mean.
+
+    Within 15%, because some hundred t are drawn and Adam remembers the last: seeds 0 to 2 are within 9.
+    """
+    prior = gaussian()
+    run = ambiguity.runs(
+        replace(small, losses="[nfsd+loss.cut=200]", steps=150, pictures=4, lr=0.1), ["a lion"]
+    )
+    (nfsd,) = (each["a lion"] for each in run.values())
+    guided, bad = torch.full((2, 3, 16, 16), 0.3 + 7.5 * (0.5 - 0.3)), torch.zeros(2, 3, 16, 16)
+    latents = distil(nfsd, prior).latents
+    assert ambiguity.past(latents, guided, bad) == pytest.approx(overshoot(nfsd, prior, 0.5), rel=0.15)
+
+
+def test_the_short_table_pairs_prompts(small: ambiguity.Settings, tmp_path: Path) -> None:
+    """Oracle: means and differences over the two prompts, by hand from what was returned."""
+    sds, csd, own, *_ = found = ambiguity.ambiguity(small, tmp_path)
+    again = [each for each in found if each.prompt == "a lion"]
+    text = (tmp_path / "short.md").read_text("utf-8")
+    lines = {line.split(" | ")[0]: line for line in text.splitlines()}
+    assert f"| {(sds.size + again[0].size) / 2:.2f} [" in lines[f"| {sds.method}"]
+    assert f"{(csd.size - sds.size + again[1].size - again[0].size) / 2:+.2f}" in lines[f"| {csd.method}"]
+    assert text.count(own.method) == 1
 
 
 def test_a_plot_shows_every_method(tmp_path: Path) -> None:
