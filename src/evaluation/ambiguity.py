@@ -245,7 +245,7 @@ def short(found: Sequence[Measured]) -> str:
             written(mean_interval(paired(values[figure, method], values[figure, first])), difference=True)
             for figure in FIGURES
         ]
-        lines.append(f"| {method} | {' | '.join(differences)} |")
+        lines.append(f"| {method} − {first} | {' | '.join(differences)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -1,8 +1,10 @@
 """Put measured tables where a page of prose wants them: `python -m src.evaluation.page docs/findings.md`.
 
 Between a line `<!-- FILE -->` and the next `<!-- end -->`, the page gets what the file (beside the page) says
-now, but for the file's own comments; everything else is left as it is.  So nobody types a figure, and a
-campaign that is made again shows.  A page without a place, and a place without an end, are refused.
+now, but for the file's own comments.  Inside a sentence `<!-- FILE: ROW: COLUMN --><!-- end -->` gets one
+cell of a table in the file: that of the row that is called so, below the one heading that begins so.
+Everything else is left as it is.  So nobody types a figure, and a campaign that is made again shows.  A page
+without a place, and a place without an end, are refused.
 """
 
 import re
@@ -16,6 +18,7 @@ from src.run.checkpoint import write_atomically
 
 OPENING = r"^<!-- (\S+\.md) -->\n"
 PLACE = re.compile(OPENING + r"((?:(?!<!-- ).*\n)*?)<!-- end -->$", re.MULTILINE)  # no other begins inside
+CELL = re.compile(r"<!-- (\S+\.md): ([^:<\n]+): ([^:<\n]+) -->[^\n]*?<!-- end -->")
 
 
 def filled(text: str, folder: Path) -> str:
@@ -23,21 +26,50 @@ def filled(text: str, folder: Path) -> str:
 
     Raises UserError for a file that is not there, a place that does not end, and a page without any.
     """
-    if len(PLACE.findall(text)) != max(1, len(re.findall(OPENING, text, re.MULTILINE))):
+    blocks, cells = len(PLACE.findall(text)), len(CELL.findall(text))
+    opened = len(re.findall(OPENING, text, re.MULTILINE)), len(re.findall(r"<!-- \S+\.md: ", text))
+    if (blocks, cells) != opened or not blocks + cells:
         raise UserError(
             "the page wants lines <!-- FILE.md --> (beside it), each with a line <!-- end --> after"
         )
 
-    def content(place: re.Match[str]) -> str:
-        file = folder / place[1]
-        try:
-            lines = file.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{file} cannot be read ({error}): give the command that makes it") from error
+    def whole(place: re.Match[str]) -> str:
+        lines = read(folder / place[1]).splitlines()
         said = "\n".join(line for line in lines if not line.startswith("<!-- ")).strip()
         return f"<!-- {place[1]} -->\n{said}\n<!-- end -->"
 
-    return PLACE.sub(content, text)
+    def one(place: re.Match[str]) -> str:
+        file, row, column = place.groups()
+        return f"<!-- {file}: {row}: {column} -->{cell(folder / file, row, column)}<!-- end -->"
+
+    return CELL.sub(one, PLACE.sub(whole, text))
+
+
+def read(file: Path) -> str:
+    """The text of a file of tables; raises UserError if there is none."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} cannot be read ({error}): give the command that makes it") from error
+
+
+def cell(file: Path, row: str, column: str) -> str:
+    """The one cell of a file's tables in a row called `row` below a heading that begins with `column`.
+
+    Raises UserError where there is none, or more than one.
+    """
+    found, headings = [], list[str]()
+    for line in read(file).splitlines():
+        parts = [part.strip() for part in line.strip().strip("|").split("|")] if line.startswith("|") else []
+        headings = (headings or parts) if parts else []
+        if parts and parts[0] == row:
+            under = zip(headings[1:], parts[1:], strict=False)
+            found += [said for heading, said in under if heading.startswith(column)]
+    if len(found) != 1:
+        raise UserError(
+            f"{file} has {len(found)} cells of row {row!r} below {column!r}: name one that it has"
+        )
+    return found[0]
 
 
 @one_sentence

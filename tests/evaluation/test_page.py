@@ -32,6 +32,44 @@ def test_tables_are_what_their_files_say(tmp_path: Path) -> None:
     assert page.read_text() == expected == filled(expected, tmp_path)
 
 
+TABLES = (
+    "| | size (dB) | fit |\n|---|---:|---:|\n| SDS 7.5 | 1.5 [1, 2] | 0.9 |\n| NFSD 7.5 | 2 | 1 |\n\n"
+    "| | fit less SDS |\n|---|---:|\n| NFSD 7.5 | +0.1 |\n"
+)
+
+
+def test_cells_stand_in_sentences(tmp_path: Path) -> None:
+    """Oracle: sentences written by hand, two figures in a line and one of a second table."""
+    (tmp_path / "t.md").write_text(TABLES)
+    asked = (
+        "Of SDS <!-- t.md: SDS 7.5: size -->?<!-- end --> dB and <!-- t.md: NFSD 7.5: size --><!-- end -->;\n"
+        "<!-- t.md: NFSD 7.5: fit less -->-9<!-- end --> more.\n"
+    )
+    said = filled(asked, tmp_path)
+    assert said == (
+        "Of SDS <!-- t.md: SDS 7.5: size -->1.5 [1, 2]<!-- end --> dB and "
+        "<!-- t.md: NFSD 7.5: size -->2<!-- end -->;\n"
+        "<!-- t.md: NFSD 7.5: fit less -->+0.1<!-- end --> more.\n"
+    )
+    assert filled(said, tmp_path) == said
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "<!-- t.md: NFSD 7.5: fit --><!-- end -->",  # two columns begin so
+        "<!-- t.md: NFSD: fit less --><!-- end -->",
+        "<!-- t.md: SDS 7.5: fit -->0.9",
+        "<!-- gone.md: SDS 7.5: fit --><!-- end -->",
+    ],
+)
+def test_cells_that_are_not_there(tmp_path: Path, place: str) -> None:
+    """Oracle: the promise: a sentence, and not a wrong figure."""
+    (tmp_path / "t.md").write_text(TABLES)
+    with pytest.raises(UserError):
+        filled(place, tmp_path)
+
+
 @pytest.mark.parametrize(
     "text",
     [
