@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from src.evaluation.page import filled
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -22,6 +24,16 @@ def test_commands_are_there(page: Path) -> None:
     """Oracle: the modules."""
     named = set(re.findall(r"python -m ((?:src|tests)[\w.]*\w)", page.read_text(encoding="utf-8")))
     assert not [name for name in named if find_spec(name) is None]
+
+
+MEASURED = [page for page in PAGES if "<!-- end -->" in page.read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("page", MEASURED, ids=lambda page: page.name)
+def test_figures_are_what_was_measured(page: Path) -> None:
+    """Oracle: the tables that the commands left, which nobody copies by hand."""
+    text = page.read_text(encoding="utf-8")
+    assert filled(text, page.parent) == text
 
 
 def test_every_picture_is_shown() -> None:

@@ -16,6 +16,11 @@ MARKS = "os^Dv<>x"
 PANEL = 3.2  # inches
 
 
+def mark(index: int) -> str:
+    """The mark of a method; where colours begin again, marks differ."""
+    return MARKS[(index + index // len(COLORS)) % len(MARKS)]
+
+
 def check_installed() -> None:
     """Raise UserError without matplotlib; for commands whose plot comes after hours of work."""
     if find_spec("matplotlib") is None:
@@ -56,9 +61,9 @@ def against(table: Path, x: str, panels: Mapping[str, str], out: Path) -> Path:
 
 
 def _draw(panel: Any, points: list[tuple[float, float]], index: int, name: str) -> None:
-    color, mark = COLORS[index % len(COLORS)], MARKS[index % len(MARKS)]
+    color = COLORS[index % len(COLORS)]
     xs, ys = zip(*points, strict=True)
-    panel.scatter(xs, ys, 14, color=color, marker=mark, label=name, linewidths=0.8, alpha=0.8)
+    panel.scatter(xs, ys, 14, color=color, marker=mark(index), label=name, linewidths=0.8, alpha=0.8)
     mean_x, mean_y = sum(xs) / len(xs), sum(ys) / len(ys)
     if spread := sum((a - mean_x) ** 2 for a in xs):
         slope = sum((a - mean_x) * (b - mean_y) for a, b in points) / spread
