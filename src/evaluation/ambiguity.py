@@ -30,7 +30,7 @@ from src.errors import UserError
 from src.evaluation.distil_2d import overshoot, spread
 from src.evaluation.distilled import distil
 from src.evaluation.judge.judge import BUNDLED, Judge, load_judge
-from src.evaluation.looks import saturation, spectrum_detail
+from src.evaluation.looks import object_pixels, saturation, spectrum_detail
 from src.evaluation.paper.plate import Row, plate
 from src.evaluation.paper.shown import decoded
 from src.evaluation.plots import against, check_installed
@@ -48,8 +48,9 @@ from src.toybox.world.captions import covered, named
 GRADES = ("anything", "a class", "a kind", "one thing")  # of conf/prompts/vague_1 ... 4
 OWN = "the prior's samples"
 VERSION = 1  # of what cells hold: raise it with the losses, the step and the sampler, and all are made anew
-MARK = "Spread of the prior's answers by grade"  # by which a table of ours is known
+MARK = "In what share the prior's answers differ, by grade"  # by which a table of ours is known
 SCALE, SAMPLER = 7.5, {"steps": 25, "eta": 1.0}
+SOMETHING = 0.01  # of a picture's pixels: less is nothing
 SHORT = "means of all prompts"  # by which the short table is known
 
 
@@ -81,12 +82,12 @@ class Measured(NamedTuple):
     prompt: str
     grade: str
     method: str
-    answers: float  # spread of the prior's samples: root mean square deviation of their latents
+    answers: float  # in what share of their mean square the samples differ: 0 all alike, 1 nothing common
     R: float  # how far the loss should overshoot such a spread (src/evaluation/distil_2d.py)
     detail: float  # dB of power at fine scales over the samples'; excess is an error as lack is
     saturation: float  # chroma over the samples'
     size: float  # of latents, of the samples'
-    fit: float  # share of pictures in which the judge sees a kind that the prompt covers
+    fit: float  # share of pictures that show something, and that of a kind that the prompt covers
     diversity: float  # spread of the method's latents over its starts, of the samples'
     overshoot: float  # how far the latents' mean went past the samples' (`past`); theory: R
 
@@ -100,8 +101,10 @@ TITLES = {
     "diversity": "spread over starts, of samples'",
     "overshoot": "overshoot",
 }
-BY_ANSWERS = ("detail", "saturation", "size", "fit", "diversity")
-BY_R = ("overshoot", "size", "saturation", "detail")
+PLOTS = (
+    ("answers", "how far the prior's answers differ", ("detail", "saturation", "size", "diversity"), "plot"),
+    ("R", "R, by the theory", ("overshoot", "size", "saturation", "detail"), "overshoot"),
+)
 
 
 def questions() -> dict[str, str]:
@@ -188,14 +191,25 @@ def measured(
         prompt=prompt,
         grade=grade,
         method=method,
-        answers=spread(own, len(own)),
+        answers=spread(own, len(own)) ** 2 / float(own.square().mean()),
         R=overshoots[0],
         detail=spectrum_detail(images, samples),
         saturation=saturation(images) - saturation(samples),
         size=float(latents.square().mean().sqrt() / own.square().mean().sqrt()),
-        fit=sum(kind in asked_for(prompt) for kind in kinds_seen(judge, images)) / len(images),
+        fit=fit(judge, images, asked_for(prompt)),
         diversity=spread(latents, len(latents)) / spread(own, len(own)),
         overshoot=overshoots[1],
+    )
+
+
+def fit(judge: Judge, images: Float[Tensor, "N 3 H W"], kinds: Sequence[str]) -> float:
+    """Share of pictures in which something stands out, and the judge sees one of these kinds.
+
+    A judge that is shown nothing names some kind all the same.
+    """
+    shown = object_pixels(images).float().mean((1, 2)) >= SOMETHING
+    return fmean(
+        float(there) * (kind in kinds) for there, kind in zip(shown, kinds_seen(judge, images), strict=True)
     )
 
 
@@ -319,8 +333,9 @@ def main(arguments: list[str]) -> int:
     ]
     check_own(folder, "out", {"table.md": MARK}, ours)
     print(table(ambiguity(cfg, folder)))
-    for x, figures, name in (("answers", BY_ANSWERS, "plot"), ("R", BY_R, "overshoot")):
-        print(against(folder / "cells.csv", x, {figure: TITLES[figure] for figure in figures}, folder / name))
+    for x, along, figures, name in PLOTS:
+        titles = {figure: TITLES[figure] for figure in figures}
+        print(against(folder / "cells.csv", x, along, titles, folder / name))
     return 0
 
 

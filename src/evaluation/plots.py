@@ -10,8 +10,8 @@ from typing import Any
 
 from src.errors import UserError
 
-# Okabe & Ito's colours, which people tell apart whatever their eyes; marks for print without colour.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A8A8A")
+# Okabe & Ito's colours, which people tell apart whatever their eyes, and two; marks for print without colour.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A8A8A", "#6A3D2E")
 MARKS = "os^Dv<>x"
 PANEL = 3.2  # inches
 
@@ -27,8 +27,10 @@ def check_installed() -> None:
         raise UserError("plots need matplotlib, which is not installed: pip install -e '.[plots]'")
 
 
-def against(table: Path, x: str, panels: Mapping[str, str], out: Path) -> Path:
+def against(table: Path, x: str, along: str, panels: Mapping[str, str], out: Path) -> Path:
     """Draw columns of a CSV against its column `x`, a panel each (column: title), a colour a `method`.
+
+    `along` is what the axis of x is called.
 
     Methods without a finite x are named and not drawn.  Lines are least-squares fits, to lead the eye.  On
     white, which is read in light and dark pages alike.
@@ -48,7 +50,7 @@ def against(table: Path, x: str, panels: Mapping[str, str], out: Path) -> Path:
             if name not in endless:  # which keep their colours, as other plots of these methods have them
                 _draw(panel, [point for point in points if isfinite(point[0])], index, name)
         panel.set_title(title, fontsize=9)
-        panel.set_xlabel(x, fontsize=9)
+        panel.set_xlabel(along, fontsize=9)
         panel.tick_params(labelsize=8)
         panel.spines[["top", "right"]].set_visible(False)
     handles, labels = axes[0].get_legend_handles_labels()

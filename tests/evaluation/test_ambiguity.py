@@ -68,6 +68,17 @@ def test_samples_beside_themselves(small: ambiguity.Settings, tmp_path: Path) ->
     assert len(rows) == 2 * 3
 
 
+def test_a_picture_of_nothing_fits_no_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: made by hand: of four pictures that the judge calls lions one is empty, and one has a speck."""
+    monkeypatch.setattr(ambiguity, "kinds_seen", lambda _, images: ["lion"] * len(images))
+    pictures = torch.full((4, 3, 32, 32), 0.5)
+    pictures[:2, :, 8:24, 8:24] = 1.0
+    pictures[2, :, 16, 16] = 1.0
+    judge = Judge.__new__(Judge)
+    assert ambiguity.fit(judge, pictures, ["lion", "car"]) == 0.5
+    assert ambiguity.fit(judge, pictures, ["car"]) == 0.0
+
+
 def test_what_is_there_is_not_distilled_again(
     small: ambiguity.Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,7 +111,7 @@ def test_rows_tell_how_far_they_should_overshoot(small: ambiguity.Settings, tmp_
     found = ambiguity.ambiguity(replace(small, losses=cuts), tmp_path)
     sds, far, near, weighed, endless, own = (each.R for each in found if each.prompt == "a lion")
     assert sds == own == 0 < far < near < weighed < endless == np.inf
-    assert against(tmp_path / "cells.csv", "R", {"size": "size"}, tmp_path / "plot").is_file()
+    assert against(tmp_path / "cells.csv", "R", "R", {"size": "size"}, tmp_path / "plot").is_file()
 
 
 def test_what_lies_past_the_samples() -> None:
@@ -146,7 +157,7 @@ def test_a_plot_shows_every_method(tmp_path: Path) -> None:
     """Oracle: the first two colours of the palette are in the picture, and the third is not."""
     table = tmp_path / "cells.csv"
     table.write_text("method,answers,size\na,0.1,1\na,0.4,2\nb,0.2,1.5\n")
-    path = against(table, "answers", {"size": "size"}, tmp_path / "plot")
+    path = against(table, "answers", "answers", {"size": "size"}, tmp_path / "plot")
     with Image.open(path) as picture:
         pixels = torch.from_numpy(np.array(picture.convert("RGB"))).long()
 
