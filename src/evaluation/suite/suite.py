@@ -106,8 +106,8 @@ def chosen_systems(text: str) -> list[Method]:
 
 
 def _check_other(item: str, other: str) -> None:
-    name, _, value = other.partition("=")
-    if not value or name.split(".")[0] in ("", "prompt", "seed", "preset", *NOT_IDENTITY):
+    name, equals, _ = other.partition("=")  # the value may be empty: prompts.negative=
+    if not equals or name.split(".")[0] in ("", "prompt", "seed", "preset", *NOT_IDENTITY):
         raise UserError(
             f"{item}: {other!r} is no setting of a method: write NAME+SETTING=VALUE, as in nfsd+batch_size=1"
         )

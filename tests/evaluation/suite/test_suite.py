@@ -175,6 +175,8 @@ def test_a_method_may_differ_in_any_setting(tmp_path: Path) -> None:
     assert other.cfg.prompts.interpolate
     assert (other.cfg.batch_size, other.cfg.loss.guidance_scale) == (1, 5.0)
     assert not plain.cfg.prompts.interpolate
+    (empty,) = suite.methods("nfsd+prompts.negative=")  # a setting may be nothing, as src.train has it
+    assert settings("prompt=any", "preset=smoke", *empty.overrides()).prompts.negative == ""
     for case in (plain, other):
         assert run_name(settings(*suite.training(case).command[3:])) == case.folder.name
 
