@@ -6,16 +6,12 @@ has is measured, not assumed: the spread of those samples.  Every finished cell,
 in `cells`, so that the same command goes on where it was stopped and another one takes what they share.
 """
 
-import csv
 import hashlib
-import io
 import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
-from typing import NamedTuple
 
 from jaxtyping import Float
 from safetensors.torch import load_file, save
@@ -27,15 +23,13 @@ from src.command_line import prompt_list
 from src.config import RunConfig, identity
 from src.door import CONF, one_sentence, settings
 from src.errors import UserError
+from src.evaluation.answers import GRADES, MARK, OWN, TITLES, Measured, as_csv, measured, past, short, table
 from src.evaluation.distil_2d import overshoot, spread
 from src.evaluation.distilled import distil
-from src.evaluation.judge.judge import BUNDLED, Judge, load_judge
-from src.evaluation.looks import object_pixels, saturation, spectrum_detail
+from src.evaluation.judge.judge import BUNDLED, load_judge
 from src.evaluation.paper.plate import Row, plate
 from src.evaluation.paper.shown import decoded
 from src.evaluation.plots import against, check_installed
-from src.evaluation.prior.variety import kinds_seen
-from src.evaluation.suite.intervals import Interval, mean_interval, paired
 from src.evaluation.suite.suite import methods
 from src.guidance.load import load_prior
 from src.guidance.prior import Prior
@@ -43,15 +37,9 @@ from src.guidance.sampling import ddim
 from src.run.checkpoint import write_atomically
 from src.run.folder import check_own
 from src.streams import Streams
-from src.toybox.world.captions import covered, named
 
-GRADES = ("anything", "a class", "a kind", "one thing")  # of conf/prompts/vague_1 ... 4
-OWN = "the prior's samples"
 VERSION = 1  # of what cells hold: raise it with the losses, the step and the sampler, and all are made anew
-MARK = "In what share the prior's answers differ, by grade"  # by which a table of ours is known
 SCALE, SAMPLER = 7.5, {"steps": 25, "eta": 1.0}
-SOMETHING = 0.01  # of a picture's pixels: less is nothing
-SHORT = "means of all prompts"  # by which the short table is known
 
 
 @dataclass
@@ -76,31 +64,6 @@ class Settings:
         in_range(self, ["seed"], 0, 2**31)
 
 
-class Measured(NamedTuple):
-    """One prompt by one method; of the samples themselves excesses are 0 and ratios 1."""
-
-    prompt: str
-    grade: str
-    method: str
-    answers: float  # in what share of their mean square the samples differ: 0 all alike, 1 nothing common
-    R: float  # how far the loss should overshoot such a spread (src/evaluation/distil_2d.py)
-    detail: float  # dB of power at fine scales over the samples'; excess is an error as lack is
-    saturation: float  # chroma over the samples'
-    size: float  # of latents, of the samples'
-    fit: float  # share of pictures that show something, and that of a kind that the prompt covers
-    diversity: float  # spread of the method's latents over its starts, of the samples'
-    overshoot: float  # how far the latents' mean went past the samples' (`past`); theory: R
-
-
-FIGURES = Measured._fields[5:]
-TITLES = {
-    "detail": "fine detail over samples' (dB)",
-    "saturation": "saturation over samples'",
-    "size": "size of latents, of samples'",
-    "fit": "shows what was asked for",
-    "diversity": "spread over starts, of samples'",
-    "overshoot": "overshoot",
-}
 PLOTS = (
     ("answers", "how far the prior's answers differ", ("detail", "saturation", "size", "diversity"), "plot"),
     ("R", "R, by the theory", ("overshoot", "size", "saturation", "detail"), "overshoot"),
@@ -158,136 +121,6 @@ def samples_of(
 
 def _digests(prior: Prior) -> dict[str, object]:
     return {part: source["sha256"] for part, source in prior.provenance().items()}
-
-
-def past(
-    latents: Float[Tensor, "N C h w"], own: Float[Tensor, "M C h w"], bad: Float[Tensor, "M C h w"]
-) -> float:
-    """How far past the samples' mean the latents' mean lies: x of z* = mu_g + x (mu_g - mu_neg).
-
-    `bad` are samples of the negative prompt, unguided.  For Gaussians NFSD's x is R
-    (src/evaluation/distil_2d.py); across that line latents may be anywhere.
-    """
-    goal = own.mean(0)
-    way = goal - bad.mean(0)
-    return float(((latents.mean(0) - goal) * way).sum() / way.square().sum())
-
-
-def measured(
-    question: tuple[str, str, str],
-    latents: Float[Tensor, "N C h w"],
-    images: Float[Tensor, "N 3 H W"],
-    own: Float[Tensor, "M C h w"],
-    samples: Float[Tensor, "M 3 H W"],
-    judge: Judge,
-    overshoots: tuple[float, float],
-) -> Measured:
-    """A method's latents and pictures beside the prior's own; `question` is prompt, grade, method.
-
-    `overshoots` are R and what is measured.
-    """
-    prompt, grade, method = question
-    return Measured(
-        prompt=prompt,
-        grade=grade,
-        method=method,
-        answers=spread(own, len(own)) ** 2 / float(own.square().mean()),
-        R=overshoots[0],
-        detail=spectrum_detail(images, samples),
-        saturation=saturation(images) - saturation(samples),
-        size=float(latents.square().mean().sqrt() / own.square().mean().sqrt()),
-        fit=fit(judge, images, asked_for(prompt)),
-        diversity=spread(latents, len(latents)) / spread(own, len(own)),
-        overshoot=overshoots[1],
-    )
-
-
-def fit(judge: Judge, images: Float[Tensor, "N 3 H W"], kinds: Sequence[str]) -> float:
-    """Share of pictures in which something stands out, and the judge sees one of these kinds.
-
-    A judge that is shown nothing names some kind all the same.
-    """
-    shown = object_pixels(images).float().mean((1, 2)) >= SOMETHING
-    return fmean(
-        float(there) * (kind in kinds) for there, kind in zip(shown, kinds_seen(judge, images), strict=True)
-    )
-
-
-def asked_for(prompt: str) -> tuple[str, ...]:
-    """The kinds that answer a prompt of the toy world; raises UserError for any other prompt."""
-    subject = named(prompt)
-    kinds = covered(prompt) or ((subject.kind,) if subject else ())
-    if not kinds:
-        raise UserError(f"{prompt!r} asks for nothing of the toy world, so no judge can say what fits it")
-    return kinds
-
-
-def table(found: Sequence[Measured]) -> str:
-    """Every figure by grade and method, means over prompts with 95% intervals, in Markdown."""
-    names = list(dict.fromkeys(each.method for each in found))
-    parts = []
-    for figure in FIGURES:
-        lines = [f"**{TITLES[figure]}**", "", f"| | {' | '.join(GRADES)} |", "|---" * (len(GRADES) + 1) + "|"]
-        for method in names:
-            cells = [_cell(found, figure, method, grade) for grade in GRADES]
-            lines.append(f"| {method} | {' | '.join(cells)} |")
-        parts.append("\n".join(lines))
-    spreads = [_mean({each.prompt: each.answers for each in found if each.grade == g}) for g in GRADES]
-    answers = "; ".join(f"{g} {spread.mean:.2f}" for g, spread in zip(GRADES, spreads, strict=True))
-    return "\n\n".join([f"{MARK}: {answers}.", *parts]) + "\n"
-
-
-def short(found: Sequence[Measured]) -> str:
-    """Means over all prompts, and differences from the first method at the same prompts, in Markdown."""
-    names = list(dict.fromkeys(each.method for each in found))
-    values = {
-        (figure, method): {(e.prompt, 0): float(getattr(e, figure)) for e in found if e.method == method}
-        for figure in FIGURES
-        for method in names
-    }
-    titles = " | ".join(TITLES[figure] for figure in FIGURES)
-    lines = [f"| {SHORT} | R | {titles} |", "|---" + "|---:" * (len(FIGURES) + 1) + "|"]
-    for method in names:
-        R = fmean(e.R for e in found if e.method == method)  # CSD's is infinite
-        cells = [written(mean_interval(values[figure, method])) for figure in FIGURES]
-        lines.append(f"| {method} | {R:.2g} | {' | '.join(cells)} |")
-    first, *others = [name for name in names if name != OWN]
-    lines += ["", f"Less {first} at the same prompts; bold: the interval leaves out 0.", ""]
-    lines += [f"| | {titles} |", "|---" + "|---:" * len(FIGURES) + "|"]
-    for method in others:
-        differences = [
-            written(mean_interval(paired(values[figure, method], values[figure, first])), difference=True)
-            for figure in FIGURES
-        ]
-        lines.append(f"| {method} − {first} | {' | '.join(differences)} |")
-    return "\n".join(lines) + "\n"
-
-
-def _cell(found: Sequence[Measured], figure: str, method: str, grade: str) -> str:
-    chosen = [each for each in found if (each.method, each.grade) == (method, grade)]
-    return written(_mean({each.prompt: getattr(each, figure) for each in chosen}))
-
-
-def written(found: Interval, difference: bool = False) -> str:
-    """A mean and its interval; a difference has signs, and is bold where the interval leaves out 0."""
-    form = "+.2f" if difference else ".2f"
-    if found.low is None or found.high is None:
-        return f"{found.mean:{form}}"
-    bold = "**" if difference and not found.low <= 0 <= found.high else ""
-    return f"{bold}{found.mean:{form}}{bold} [{found.low:{form}}, {found.high:{form}}]"
-
-
-def _mean(values: Mapping[str, float]) -> Interval:
-    return mean_interval({(prompt, 0): value for prompt, value in values.items()})
-
-
-def as_csv(found: Sequence[Measured]) -> str:
-    """One line a prompt and method."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(Measured._fields)
-    writer.writerows(found)
-    return file.getvalue()
 
 
 def ambiguity(cfg: Settings, folder: Path) -> list[Measured]:

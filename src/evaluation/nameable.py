@@ -19,7 +19,7 @@ from PIL import Image
 from src.arguments import parse
 from src.door import one_sentence
 from src.errors import UserError
-from src.evaluation.ambiguity import asked_for
+from src.evaluation.answers import asked_for
 from src.evaluation.judge.judge import BUNDLED, Judge, load_judge
 from src.evaluation.prior.variety import kinds_seen
 from src.run.folder import read_manifest

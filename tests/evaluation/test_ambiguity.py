@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from src.errors import UserError
-from src.evaluation import ambiguity
+from src.evaluation import ambiguity, answers
 from src.evaluation.distil_2d import overshoot
 from src.evaluation.distilled import distil
 from src.evaluation.judge.judge import Judge
@@ -35,10 +35,11 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ambiguity.Settings
     """Two questions to a Gaussian, judged as lions."""
     prior = gaussian()
     monkeypatch.setattr(ambiguity, "questions", lambda: {"an animal": "a class", "a lion": "a kind"})
-    monkeypatch.setattr(ambiguity, "GRADES", ("a class", "a kind"))
+    for room in (ambiguity, answers):
+        monkeypatch.setattr(room, "GRADES", ("a class", "a kind"))
     monkeypatch.setattr(ambiguity, "load_prior", lambda *_: prior)
     monkeypatch.setattr(ambiguity, "load_judge", lambda _: Judge.__new__(Judge))  # never asked
-    monkeypatch.setattr(ambiguity, "kinds_seen", lambda _, images: ["lion"] * len(images))
+    monkeypatch.setattr(answers, "kinds_seen", lambda _, images: ["lion"] * len(images))
     return ambiguity.Settings("[sds@7.5,csd]", steps=2, pictures=2, samples=3, cells=str(tmp_path / "cells"))
 
 
@@ -46,7 +47,7 @@ def test_every_question_has_answers() -> None:
     """Oracle: the grades' own order: more kinds answer a vaguer question, one alone the precise ones."""
     asked = ambiguity.questions()
     counts = {
-        grade: {len(ambiguity.asked_for(p)) for p, of in asked.items() if of == grade}
+        grade: {len(answers.asked_for(p)) for p, of in asked.items() if of == grade}
         for grade in asked.values()
     }
     assert counts["anything"] == {len(KINDS)}
@@ -54,13 +55,13 @@ def test_every_question_has_answers() -> None:
     assert max(counts["a class"]) < len(KINDS)
     assert counts["a kind"] == counts["one thing"] == {1}
     with pytest.raises(UserError, match="a unicorn"):
-        ambiguity.asked_for("a unicorn")
+        answers.asked_for("a unicorn")
 
 
 def test_samples_beside_themselves(small: ambiguity.Settings, tmp_path: Path) -> None:
     """Oracle: an excess over oneself is 0 and a ratio 1, exactly; the CSV reads back as what was returned."""
     found = ambiguity.ambiguity(small, tmp_path)
-    own = [each for each in found if each.method == ambiguity.OWN]
+    own = [each for each in found if each.method == answers.OWN]
     figures = [(e.detail, e.saturation, e.size, e.diversity, e.fit, e.R, e.overshoot) for e in own]
     assert figures == [(0, 0, 1, 1, 1, 0, 0)] * 2
     rows = list(csv.DictReader(io.StringIO((tmp_path / "cells.csv").read_text("utf-8"))))
@@ -70,13 +71,13 @@ def test_samples_beside_themselves(small: ambiguity.Settings, tmp_path: Path) ->
 
 def test_a_picture_of_nothing_fits_no_question(monkeypatch: pytest.MonkeyPatch) -> None:
     """Oracle: made by hand: of four pictures that the judge calls lions one is empty, and one has a speck."""
-    monkeypatch.setattr(ambiguity, "kinds_seen", lambda _, images: ["lion"] * len(images))
+    monkeypatch.setattr(answers, "kinds_seen", lambda _, images: ["lion"] * len(images))
     pictures = torch.full((4, 3, 32, 32), 0.5)
     pictures[:2, :, 8:24, 8:24] = 1.0
     pictures[2, :, 16, 16] = 1.0
     judge = Judge.__new__(Judge)
-    assert ambiguity.fit(judge, pictures, ["lion", "car"]) == 0.5
-    assert ambiguity.fit(judge, pictures, ["car"]) == 0.0
+    assert answers.fit(judge, pictures, ["lion", "car"]) == 0.5
+    assert answers.fit(judge, pictures, ["car"]) == 0.0
 
 
 def test_what_is_there_is_not_distilled_again(
@@ -119,9 +120,9 @@ def test_what_lies_past_the_samples() -> None:
     own, bad = torch.tensor([[1.0, 0.0], [3.0, 0.0]]), torch.tensor([[0.0, 0.0], [2.0, 0.0]])
     own, bad = own[:, :, None, None], bad[:, :, None, None]  # means (2, 0) and (1, 0)
     placed = torch.tensor([[2 + 3.0, 5.0], [2 + 3.0, -7.0]])[:, :, None, None]
-    assert ambiguity.past(placed, own, bad) == 3.0
-    assert ambiguity.past(own, own, bad) == 0.0
-    assert ambiguity.past(bad, own, bad) == -1.0
+    assert answers.past(placed, own, bad) == 3.0
+    assert answers.past(own, own, bad) == 0.0
+    assert answers.past(bad, own, bad) == -1.0
 
 
 def test_a_gaussian_overshoots_by_R(small: ambiguity.Settings) -> None:
@@ -136,7 +137,7 @@ def test_a_gaussian_overshoots_by_R(small: ambiguity.Settings) -> None:
     (nfsd,) = (each["a lion"] for each in run.values())
     guided, bad = torch.full((2, 3, 16, 16), 0.3 + 7.5 * (0.5 - 0.3)), torch.zeros(2, 3, 16, 16)
     latents = distil(nfsd, prior).latents
-    assert ambiguity.past(latents, guided, bad) == pytest.approx(overshoot(nfsd, prior, 0.5), rel=0.15)
+    assert answers.past(latents, guided, bad) == pytest.approx(overshoot(nfsd, prior, 0.5), rel=0.15)
 
 
 def test_the_short_table_pairs_prompts(small: ambiguity.Settings, tmp_path: Path) -> None:
