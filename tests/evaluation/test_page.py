@@ -59,6 +59,7 @@ def test_cells_stand_in_sentences(tmp_path: Path) -> None:
     [
         "<!-- t.md: NFSD 7.5: fit --><!-- end -->",  # two columns begin so
         "<!-- t.md: NFSD: fit less --><!-- end -->",
+        "<!-- t.md: NFSD 7.5: less SDS --><!-- end -->",  # a heading has it, and none begins so
         "<!-- t.md: SDS 7.5: fit -->0.9",
         "<!-- gone.md: SDS 7.5: fit --><!-- end -->",
     ],
