@@ -56,13 +56,19 @@ def named_at(previews: list[Preview]) -> Preview | None:
     return last[-1] if last else None
 
 
-def judged(folder: Path, judge: Judge, since: float) -> list[Preview]:
-    """Every preview of a run, in order of steps; raises UserError for a folder that has none."""
-    paths = sorted((folder / "previews").glob("step-????????.png"))
+def previews_of(folder: Path) -> tuple[tuple[str, ...], list[Path]]:
+    """What a run was asked for, and its previews; raises UserError for a folder that has none."""
+    paths = sorted((folder / "previews").glob(f"step-{'[0-9]' * 8}.png"))
     prompt = read_manifest(folder).get("prompt")
     if prompt is None or not paths:
         raise UserError(f"run={folder} has no previews: name the folder of a run")
-    kinds, found = asked_for(prompt), []
+    return asked_for(prompt), paths
+
+
+def judged(folder: Path, judge: Judge, since: float) -> list[Preview]:
+    """Every preview of a run, in order of steps; raises UserError for a folder that has none."""
+    kinds, paths = previews_of(folder)
+    found = []
     began = since or (folder / "config.yaml").stat().st_mtime
     for path in paths:
         row = torch.from_numpy(np.array(Image.open(path).convert("RGB"))).permute(2, 0, 1).float() / 255
@@ -77,6 +83,7 @@ def judged(folder: Path, judge: Judge, since: float) -> list[Preview]:
 def main(arguments: list[str]) -> int:
     """Exit code 0, 2 after one sentence about what the user can put right."""
     cfg = parse(Settings, arguments)
+    previews_of(Path(cfg.run))  # said before a judge is loaded
     previews = judged(Path(cfg.run), load_judge(cfg.judge), cfg.since)
     print("| step | seconds | of its views named |\n|---:|---:|---:|")
     for each in previews:
