@@ -30,7 +30,8 @@ def filled(text: str, folder: Path) -> str:
     opened = len(re.findall(OPENING, text, re.MULTILINE)), len(re.findall(r"<!-- \S+\.md: ", text))
     if (blocks, cells) != opened or not blocks + cells:
         raise UserError(
-            "the page wants lines <!-- FILE.md --> (beside it), each with a line <!-- end --> after"
+            "the page wants lines <!-- FILE.md --> (beside it), or <!-- FILE.md: ROW: COLUMN --> inside one, "
+            "each with an <!-- end --> after"
         )
 
     def whole(place: re.Match[str]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from src.errors import UserError
+from src.run.checkpoint import write_atomically
 
 # Okabe & Ito's colours, which people tell apart whatever their eyes, and two; marks for print without colour.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A8A8A", "#6A3D2E")
@@ -49,17 +50,29 @@ def against(table: Path, x: str, along: str, panels: Mapping[str, str], out: Pat
             points = [(float(r[x]), float(r[column])) for r in rows if r["method"] == name]
             if name not in endless:  # which keep their colours, as other plots of these methods have them
                 _draw(panel, [point for point in points if isfinite(point[0])], index, name)
-        panel.set_title(title, fontsize=9)
         panel.set_xlabel(along, fontsize=9)
-        panel.tick_params(labelsize=8)
-        panel.spines[["top", "right"]].set_visible(False)
+        dress(panel, title)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(names), fontsize=8, frameon=False)
     if endless:
         figure.suptitle(f"not drawn, {x} being infinite: {', '.join(endless)}", fontsize=8)
     path = out.with_suffix(".png")
-    figure.savefig(path, dpi=150)
+    write_atomically(path, png(figure))
     return path
+
+
+def png(figure: Any) -> bytes:
+    """A matplotlib figure as the bytes of a file."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=150)
+    return file.getvalue()
+
+
+def dress(panel: Any, title: str) -> None:
+    """What all our panels look like."""
+    panel.set_title(title, fontsize=9)
+    panel.tick_params(labelsize=8)
+    panel.spines[["top", "right"]].set_visible(False)
 
 
 def _draw(panel: Any, points: list[tuple[float, float]], index: int, name: str) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 from src.arguments import parse, to_write
 from src.door import one_sentence
 from src.errors import UserError
-from src.evaluation.plots import COLORS, check_installed, mark
+from src.evaluation.plots import COLORS, check_installed, dress, mark, png
 from src.evaluation.suite.figures import FIGURES
 from src.evaluation.suite.intervals import Interval, mean_interval
 from src.run.checkpoint import write_atomically
@@ -100,8 +100,6 @@ def _cell(found: Interval | None, digits: int) -> str:
 
 def draw(found: Mapping[str, Mapping[str, Any]]) -> bytes:
     """A PNG with a panel a figure: R across, a mark a method, with its interval; endless R at the right."""
-    from io import BytesIO
-
     from matplotlib.figure import Figure as Sheet
 
     titles = {**IN_2D, **IN_3D}
@@ -123,15 +121,11 @@ def draw(found: Mapping[str, Mapping[str, Any]]) -> bytes:
         )
         panel.minorticks_off()
         panel.axhline(0, color="#8A8A8A", linewidth=0.8)
-        panel.set_title(title, fontsize=9)
         panel.set_xlabel("R, by the theory", fontsize=9)
-        panel.tick_params(labelsize=8)
-        panel.spines[["top", "right"]].set_visible(False)
+        dress(panel, title)
     named = dict(zip(*reversed(sheet.axes[0].get_legend_handles_labels()), strict=True))
     sheet.legend(named.values(), named, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
-    buffer = BytesIO()
-    sheet.savefig(buffer, format="png", dpi=150)
-    return buffer.getvalue()
+    return png(sheet)
 
 
 @one_sentence

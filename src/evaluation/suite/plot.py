@@ -18,7 +18,7 @@ from typing import Any
 from src.arguments import parse, to_write, typed_path
 from src.door import one_sentence
 from src.errors import UserError
-from src.evaluation.plots import COLORS, check_installed
+from src.evaluation.plots import COLORS, check_installed, dress, png
 from src.evaluation.suite.figures import FIGURES, Figure
 from src.evaluation.suite.intervals import Interval
 from src.evaluation.suite.report import title_of, written
@@ -100,18 +100,14 @@ def draw(found: Mapping[Figure, Mapping[str, Interval]], methods: Sequence[str])
             panel.plot([scale * cell.mean], [place], "o", color=color, markersize=5)
         if figure.better == "near 0":
             panel.axvline(0, color="#8A8A8A", linewidth=0.8)
-        panel.set_title(title_of(figure), fontsize=9)
         panel.set_yticks(range(len(methods)), methods)
         panel.set_ylim(len(methods) - 0.5, -0.5)
-        panel.tick_params(labelsize=8)
         panel.grid(axis="x", color="#E0E0E0", linewidth=0.6)
         panel.set_axisbelow(True)
-        panel.spines[["top", "right"]].set_visible(False)
+        dress(panel, title_of(figure))
     for panel in axes[len(found) :]:
         panel.set_axis_off()
-    file = io.BytesIO()
-    sheet.savefig(file, format="png", dpi=150)
-    return file.getvalue()
+    return png(sheet)
 
 
 @one_sentence
