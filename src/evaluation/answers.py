@@ -14,7 +14,7 @@ from src.evaluation.distil_2d import spread
 from src.evaluation.judge.judge import Judge
 from src.evaluation.looks import object_pixels, saturation, spectrum_detail
 from src.evaluation.prior.variety import kinds_seen
-from src.evaluation.suite.intervals import Interval, mean_interval, paired
+from src.evaluation.suite.intervals import Interval, mean_interval, paired, written
 from src.toybox.world.captions import covered, named
 
 GRADES = ("anything", "a class", "a kind", "one thing")  # of conf/prompts/vague_1 ... 4
@@ -140,14 +140,15 @@ def short(found: Sequence[Measured]) -> str:
     lines = [f"| {SHORT} | R | {titles} |", "|---" + "|---:" * (len(FIGURES) + 1) + "|"]
     for method in names:
         R = fmean(e.R for e in found if e.method == method)  # CSD's is infinite
-        cells = [written(mean_interval(values[figure, method])) for figure in FIGURES]
+        cells = [written(mean_interval(values[figure, method]), "{:.2f}".format) for figure in FIGURES]
         lines.append(f"| {method} | {R:.2g} | {' | '.join(cells)} |")
     first, *others = [name for name in names if name != OWN]
     lines += ["", f"Less {first} at the same prompts; bold: the interval leaves out 0.", ""]
     lines += [f"| | {titles} |", "|---" + "|---:" * len(FIGURES) + "|"]
+    signed = "{:+.2f}".format
     for method in others:
         differences = [
-            written(mean_interval(paired(values[figure, method], values[figure, first])), difference=True)
+            written(mean_interval(paired(values[figure, method], values[figure, first])), signed, bold=True)
             for figure in FIGURES
         ]
         lines.append(f"| {method} − {first} | {' | '.join(differences)} |")
@@ -156,16 +157,7 @@ def short(found: Sequence[Measured]) -> str:
 
 def _cell(found: Sequence[Measured], figure: str, method: str, grade: str) -> str:
     chosen = [each for each in found if (each.method, each.grade) == (method, grade)]
-    return written(_mean({each.prompt: getattr(each, figure) for each in chosen}))
-
-
-def written(found: Interval, difference: bool = False) -> str:
-    """A mean and its interval; a difference has signs, and is bold where the interval leaves out 0."""
-    form = "+.2f" if difference else ".2f"
-    if found.low is None or found.high is None:
-        return f"{found.mean:{form}}"
-    bold = "**" if difference and not found.low <= 0 <= found.high else ""
-    return f"{bold}{found.mean:{form}}{bold} [{found.low:{form}}, {found.high:{form}}]"
+    return written(_mean({each.prompt: getattr(each, figure) for each in chosen}), "{:.2f}".format)
 
 
 def _mean(values: Mapping[str, float]) -> Interval:

@@ -19,7 +19,7 @@ from src.command_line import prompt_list
 from src.config import RunConfig
 from src.door import CONF, one_sentence, settings
 from src.evaluation.distilled import distil
-from src.evaluation.looks import floor, spectrum_distance
+from src.evaluation.looks import distance, floor, log_spectra, spectrum_distance
 from src.evaluation.suite.suite import Method, methods
 from src.guidance.load import load_prior
 from src.guidance.losses import CSD, NFSD
@@ -109,7 +109,7 @@ def compare(cfg: Settings, chosen: Sequence[Method]) -> tuple[str, Float[Tensor,
             f"{spectrum_distance(rows[-1], samples):.2f}",
         ]
         lines.append(f"| {one.title(each[0])} | {' | '.join(cells)} |")
-    lines.append(f"| samples among themselves | | 1 | {floor(samples, spectrum_distance):.2f} |")
+    lines.append(f"| samples among themselves | | 1 | {floor(log_spectra(samples), distance):.2f} |")
     return "\n".join(lines) + "\n", torch.cat(rows), len(prompts) * cfg.pictures
 
 

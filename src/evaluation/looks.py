@@ -54,11 +54,12 @@ class Looks(NamedTuple):
 
 def measure(pictures: Float[Tensor, "N 3 S S"], samples: Float[Tensor, "M 3 S S"]) -> Looks:
     """Compare a run's pictures in [0, 1] with samples of the same size."""
+    spectra, own = log_spectra(samples), log_spectra(pictures)
     return Looks(
-        spectrum_distance(pictures, samples),
-        floor(samples, spectrum_distance),
-        spectrum_detail(pictures, samples),
-        floor(samples, spectrum_detail),
+        distance(own, spectra),
+        floor(spectra, distance),
+        detail(own, spectra),
+        floor(spectra, detail),
         saturation(pictures) - saturation(samples),
         floor(samples, lambda one, other: saturation(one) - saturation(other)),
         saturation(pictures),
@@ -66,8 +67,8 @@ def measure(pictures: Float[Tensor, "N 3 S S"], samples: Float[Tensor, "M 3 S S"
     )
 
 
-def log_spectrum(images: Float[Tensor, "N 3 S S"]) -> Float[Tensor, "R"]:
-    """Radially averaged power spectrum in dB, mean over the images; ring r = 1 ... S/2 cycles a picture.
+def log_spectra(images: Float[Tensor, "N 3 S S"]) -> Float[Tensor, "N R"]:
+    """Radially averaged power spectrum of each image in dB; ring r = 1 ... S/2 cycles a picture.
 
     A Hann window first, because a picture's left and right edges do not meet; a flat picture has the power of
     8-bit rounding and not minus infinity.
@@ -80,18 +81,28 @@ def log_spectrum(images: Float[Tensor, "N 3 S S"]) -> Float[Tensor, "R"]:
     cycles = torch.fft.fftfreq(size) * size
     ring = (cycles[:, None].square() + cycles.square()).sqrt().round().long()
     rings = [power[..., ring == r].mean(-1).mean(-1) for r in range(1, size // 2 + 1)]
-    return 10 * (torch.stack(rings, -1) + ROUNDING).log10().mean(0)
+    return 10 * (torch.stack(rings, -1) + ROUNDING).log10()
+
+
+def distance(one: Float[Tensor, "N R"], other: Float[Tensor, "M R"]) -> float:
+    """Mean distance of two sets' mean log spectra, dB: too much power counts as too little does."""
+    return float((one.mean(0) - other.mean(0)).abs().mean())
+
+
+def detail(one: Float[Tensor, "N R"], other: Float[Tensor, "M R"]) -> float:
+    """Signed difference of two sets' mean log spectra over the finer half of the rings, dB."""
+    difference = one.mean(0) - other.mean(0)
+    return float(difference[len(difference) // 2 :].mean())
 
 
 def spectrum_distance(one: Float[Tensor, "N 3 S S"], other: Float[Tensor, "M 3 S S"]) -> float:
-    """Mean distance of two log spectra over the rings, dB: too much power counts as too little does."""
-    return float((log_spectrum(one) - log_spectrum(other)).abs().mean())
+    """`distance` of two sets of pictures."""
+    return distance(log_spectra(one), log_spectra(other))
 
 
 def spectrum_detail(one: Float[Tensor, "N 3 S S"], other: Float[Tensor, "M 3 S S"]) -> float:
-    """Signed difference of two log spectra over the finer half of the rings, dB."""
-    difference = log_spectrum(one) - log_spectrum(other)
-    return float(difference[len(difference) // 2 :].mean())
+    """`detail` of two sets of pictures."""
+    return detail(log_spectra(one), log_spectra(other))
 
 
 def backgrounds(images: Float[Tensor, "N 3 S S"]) -> Float[Tensor, "N 3 S S"]:
@@ -117,11 +128,13 @@ def saturation(images: Float[Tensor, "N 3 S S"]) -> float:
 
 
 def floor(
-    samples: Float[Tensor, "M 3 S S"],
-    figure: Callable[[Float[Tensor, "_ 3 S S"], Float[Tensor, "_ 3 S S"]], float],
+    samples: Float[Tensor, "M ..."],
+    figure: Callable[[Float[Tensor, "_ ..."], Float[Tensor, "_ ..."]], float],
     halvings: int = 16,
 ) -> float:
     """The size of a figure between M samples and M others, from random halves of the M.
+
+    `samples` are their pictures or their spectra, whatever the figure takes.
 
     Halves are half as many, so their figure is larger by sqrt(2), which is taken out.
     """

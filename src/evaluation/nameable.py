@@ -66,12 +66,16 @@ def previews_of(folder: Path) -> tuple[tuple[str, ...], list[Path]]:
 
 
 def judged(folder: Path, judge: Judge, since: float) -> list[Preview]:
-    """Every preview of a run, in order of steps; raises UserError for a folder that has none."""
+    """Every preview of a run, in order of steps; raises UserError where there is none, or a damaged one."""
     kinds, paths = previews_of(folder)
     found = []
     began = since or (folder / "config.yaml").stat().st_mtime
     for path in paths:
-        row = torch.from_numpy(np.array(Image.open(path).convert("RGB"))).permute(2, 0, 1).float() / 255
+        try:
+            pixels = np.array(Image.open(path).convert("RGB"))
+        except OSError as error:
+            raise UserError(f"run={folder}: {path.name} is damaged ({error}): train the run anew") from error
+        row = torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
         views = torch.stack(row.split(row.shape[1], 2))  # squares side by side
         seen = [kind in kinds for kind in kinds_seen(judge, views)]
         step = int(path.stem.removeprefix("step-"))

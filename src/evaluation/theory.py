@@ -21,7 +21,7 @@ from src.door import one_sentence
 from src.errors import UserError
 from src.evaluation.plots import COLORS, check_installed, dress, mark, png
 from src.evaluation.suite.figures import FIGURES
-from src.evaluation.suite.intervals import Interval, mean_interval
+from src.evaluation.suite.intervals import Interval, mean_interval, written
 from src.run.checkpoint import write_atomically
 from src.run.folder import check_own
 
@@ -86,16 +86,9 @@ def table(found: Mapping[str, Mapping[str, Any]]) -> str:
     titles = {**IN_2D, **IN_3D}
     lines = [f"| {MARK} | R | {' | '.join(titles.values())} |", "|---" + "|---:" * (len(titles) + 1) + "|"]
     for method, row in sorted(found.items(), key=lambda each: each[1]["R"]):
-        cells = [_cell(row.get(figure), digits.get(figure, 2)) for figure in titles]
+        cells = [written(row.get(figure), f"{{:+.{digits.get(figure, 2)}f}}".format) for figure in titles]
         lines.append(f"| {method} | {row['R']:.2g} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
-
-
-def _cell(found: Interval | None, digits: int) -> str:
-    if found is None:
-        return "–"
-    bounds = "" if found.low is None else f" [{found.low:+.{digits}f}, {found.high:+.{digits}f}]"
-    return f"{found.mean:+.{digits}f}{bounds}"
 
 
 def draw(found: Mapping[str, Mapping[str, Any]]) -> bytes:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from src.errors import UserError
 from src.evaluation import nameable
 from src.evaluation.judge.judge import Judge
 
@@ -54,6 +55,15 @@ def test_time_from_the_command_on(tmp_path: Path, judge: Judge) -> None:
     """Oracle: the clock that is given, 5 s before the run wrote its settings."""
     found = nameable.judged(run_with(tmp_path / "run", {0: 4}), judge, BEGAN - 5.0)
     assert found == [nameable.Preview(0, 5, 1)]
+
+
+def test_a_damaged_preview(tmp_path: Path, judge: Judge) -> None:
+    """Oracle: half of a file: it is named, with what to do."""
+    folder = run_with(tmp_path / "run", {0: 4, 10: 4})
+    path = folder / "previews" / "step-00000010.png"
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(UserError, match=r"run=.*step-00000010.png is damaged .*anew"):
+        nameable.judged(folder, judge, 0.0)
 
 
 @pytest.mark.parametrize("wrong", ["run=", "run=nowhere", "runs=x", "since=now"])

@@ -6,7 +6,7 @@ one cluster.  Cases are keyed by (prompt, seed), so two methods are compared at 
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -36,6 +36,17 @@ class Count(NamedTuple):
     cases: int
     low: float
     high: float
+
+
+def written(found: Interval | None, write: Callable[[float], str], bold: bool = False) -> str:
+    """A mean and its interval, as tables have them; with `bold`, in bold where the interval leaves out 0."""
+    if found is None:
+        return "–"
+    mean = write(found.mean)
+    if found.low is None or found.high is None:
+        return mean
+    mean = f"**{mean}**" if bold and not found.low <= 0 <= found.high else mean
+    return f"{mean} [{write(found.low)}, {write(found.high)}]"
 
 
 def mean_interval(cases: Cases) -> Interval:

@@ -20,8 +20,8 @@ from src.door import one_sentence
 from src.errors import UserError
 from src.evaluation.plots import COLORS, check_installed, dress, png
 from src.evaluation.suite.figures import FIGURES, Figure
-from src.evaluation.suite.intervals import Interval
-from src.evaluation.suite.report import title_of, written
+from src.evaluation.suite.intervals import Interval, written
+from src.evaluation.suite.report import title_of
 from src.run.checkpoint import write_atomically
 from src.run.folder import check_own
 
@@ -78,7 +78,7 @@ def table(found: Mapping[Figure, Mapping[str, Interval]], methods: Sequence[str]
     """Methods down, figures across, in Markdown."""
     lines = [f"| {MARK} | {' | '.join(map(title_of, found))} |", "|---" + "|---:" * len(found) + "|"]
     for method in methods:
-        row = [written(figure, cells.get(method)) for figure, cells in found.items()]
+        row = [written(cells.get(method), figure.write) for figure, cells in found.items()]
         lines.append(f"| {method} | {' | '.join(row)} |")
     return "\n".join(lines) + "\n"
 

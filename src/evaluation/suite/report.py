@@ -1,10 +1,11 @@
 """A suite's summary as a Markdown document that a stranger can read."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import combinations
 
 from src.evaluation.suite.figures import FIGURES, Figure, flags_of, value_of
-from src.evaluation.suite.intervals import Count, Interval
+from src.evaluation.suite.intervals import Count, written
 from src.evaluation.suite.summary import Evaluated, Summary
 
 ARROWS = {"higher": "↑", "lower": "↓", "near 0": "→ 0"}  # which way is better
@@ -34,9 +35,7 @@ def document(name: str, command: str, planned: int, runs: Sequence[Evaluated], s
             _by_figure(
                 FIGURES,
                 [f"{second} − {first}" for first, second in pairs],
-                lambda figure: [
-                    _difference(figure, summary.differences[figure.key].get(pair)) for pair in pairs
-                ],
+                lambda figure: _differences(summary, figure, pairs),
             ),
         ]
     text += [
@@ -49,7 +48,9 @@ def document(name: str, command: str, planned: int, runs: Sequence[Evaluated], s
     ]
     chosen = [figure for figure in FIGURES if figure.key in MAIN]
     for part, means in summary.parts.items():
-        rows = {title_of(f): [written(f, means[f.key].get(method)) for method in methods] for f in chosen}
+        rows = {
+            title_of(f): [written(means[f.key].get(method), f.write) for method in methods] for f in chosen
+        }
         text += [f"## {part}", _table(methods, rows)]
     text += [
         "## By prompt",
@@ -89,27 +90,13 @@ def _means(summary: Summary, figure: Figure) -> list[str]:
         found = summary.means[figure.key].get(method)
         # What was not measured everywhere says of how many runs it is.
         part = f" ({found.runs} runs)" if found and found.runs != summary.runs[method] else ""
-        cells.append(written(figure, found) + part)
+        cells.append(written(found, figure.write) + part)
     return [*cells, summary.beside[figure.key]]
 
 
-def written(figure: Figure, found: Interval | None) -> str:
-    """A mean and its interval, as tables have them."""
-    return "–" if found is None else figure.write(found.mean) + _bounds(figure, found, False)
-
-
-def _difference(figure: Figure, found: Interval | None) -> str:
-    if found is None:
-        return "–"
-    text = figure.write(found.mean, difference=True)
-    decided = found.low is not None and found.high is not None and not found.low <= 0 <= found.high
-    return (f"**{text}**" if decided else text) + _bounds(figure, found, True)
-
-
-def _bounds(figure: Figure, found: Interval, difference: bool) -> str:
-    if found.low is None or found.high is None:
-        return ""
-    return f" [{figure.write(found.low, difference)}, {figure.write(found.high, difference)}]"
+def _differences(summary: Summary, figure: Figure, pairs: Sequence[tuple[str, str]]) -> list[str]:
+    found, write = summary.differences[figure.key], partial(figure.write, difference=True)
+    return [written(found.get(pair), write, bold=True) for pair in pairs]
 
 
 def _count(found: Count | None) -> str:
