@@ -118,7 +118,7 @@ def table(found: Sequence[Measured]) -> str:
     names = list(dict.fromkeys(each.method for each in found))
     parts = []
     for figure in FIGURES:
-        lines = [f"**{TITLES[figure]}**", "", f"| | {' | '.join(GRADES)} |", "|---" * (len(GRADES) + 1) + "|"]
+        lines = [f"| {TITLES[figure]} | {' | '.join(GRADES)} |", "|---" + "|---:" * len(GRADES) + "|"]
         for method in names:
             cells = [_cell(found, figure, method, grade) for grade in GRADES]
             lines.append(f"| {method} | {' | '.join(cells)} |")

@@ -2,7 +2,8 @@
 
 Between a line `<!-- FILE -->` and the next `<!-- end -->`, the page gets what the file (beside the page) says
 now, but for the file's own comments.  Inside a sentence `<!-- FILE: ROW: COLUMN --><!-- end -->` gets one
-cell of a table in the file: that of the row that is called so, below the one heading that begins so.
+cell of a table in the file: that of the row that is called so, below the one heading that begins so; where
+a file has several such tables, `<!-- FILE: TABLE: ROW: COLUMN -->` names the one whose corner begins so.
 Everything else is left as it is.  So nobody types a figure, and a campaign that is made again shows.  A page
 without a place, and a place without an end, are refused.
 """
@@ -18,7 +19,10 @@ from src.run.checkpoint import write_atomically
 
 OPENING = r"^<!-- (\S+\.md) -->\n"
 PLACE = re.compile(OPENING + r"((?:(?!<!-- ).*\n)*?)<!-- end -->$", re.MULTILINE)  # no other begins inside
-CELL = re.compile(r"<!-- (\S+\.md): ([^:<\n]+): ([^:<\n]+) -->[^\n]*?<!-- end -->")
+CELL = re.compile(
+    r"<!-- (?P<path>(?P<file>\S+\.md): (?:(?P<table>[^:<\n]+): )?(?P<row>[^:<\n]+): (?P<column>[^:<\n]+)) -->"
+    r"[^\n]*?<!-- end -->"
+)
 
 
 def filled(text: str, folder: Path) -> str:
@@ -40,8 +44,8 @@ def filled(text: str, folder: Path) -> str:
         return f"<!-- {place[1]} -->\n{said}\n<!-- end -->"
 
     def one(place: re.Match[str]) -> str:
-        file, row, column = place.groups()
-        return f"<!-- {file}: {row}: {column} -->{cell(folder / file, row, column)}<!-- end -->"
+        said = cell(folder / place["file"], place["row"], place["column"], place["table"] or "")
+        return f"<!-- {place['path']} -->{said}<!-- end -->"
 
     return CELL.sub(one, PLACE.sub(whole, text))
 
@@ -54,16 +58,17 @@ def read(file: Path) -> str:
         raise UserError(f"{file} cannot be read ({error}): give the command that makes it") from error
 
 
-def cell(file: Path, row: str, column: str) -> str:
-    """The one cell of a file's tables in a row called `row` below a heading that begins with `column`.
+def cell(file: Path, row: str, column: str, table: str = "") -> str:
+    """The one cell in a row called `row` below a heading that begins with `column`.
 
-    Raises UserError where there is none, or more than one.
+    Of a file's tables whose first heading begins with `table`.  Raises UserError where there is no such cell,
+    or more than one.
     """
     found, headings = [], list[str]()
     for line in read(file).splitlines():
         parts = [part.strip() for part in line.strip().strip("|").split("|")] if line.startswith("|") else []
         headings = (headings or parts) if parts else []
-        if parts and parts[0] == row:
+        if parts and parts[0] == row and headings[0].startswith(table):
             under = zip(headings[1:], parts[1:], strict=False)
             found += [said for heading, said in under if heading.startswith(column)]
     if len(found) != 1:

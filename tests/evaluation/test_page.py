@@ -54,6 +54,21 @@ def test_cells_stand_in_sentences(tmp_path: Path) -> None:
     assert filled(said, tmp_path) == said
 
 
+def test_cells_of_tables_that_look_alike(tmp_path: Path) -> None:
+    """Oracle: two tables of the same rows and columns; the corner tells them apart."""
+    alike = "\n\n".join(
+        f"| {name} | a lion |\n|---|---|\n| SDS 7.5 | {n} |" for name, n in (("fit", 1), ("size", 2))
+    )
+    (tmp_path / "t.md").write_text(alike)
+    said = "<!-- t.md: size: SDS 7.5: a lion -->2<!-- end -->"
+    assert (
+        filled("<!-- t.md: size: SDS 7.5: a lion --><!-- end -->", tmp_path) == said == filled(said, tmp_path)
+    )
+    for wrong in ("SDS 7.5: a lion", "sizes: SDS 7.5: a lion"):
+        with pytest.raises(UserError):
+            filled(f"<!-- t.md: {wrong} --><!-- end -->", tmp_path)
+
+
 @pytest.mark.parametrize(
     "place",
     [
