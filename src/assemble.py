@@ -70,7 +70,7 @@ def make_generator(cfg: RunConfig, prior: Prior, device: torch.device, source: S
 def stand_in_for(cfg: RunConfig, prior: Prior, device: torch.device, step: int) -> Generator:
     """What a step shows, made to be timed or priced: a haze, later an opaque ball; a mesh is always one."""
     if cfg.generator is GeneratorKind.latents:
-        return Latents(cfg, prior)
+        return Latents(cfg, prior, torch.zeros(cfg.batch_size, *prior.latent_shape, device=device))
     if cfg.generator is GeneratorKind.mesh:
         return MeshGenerator(cfg, build_mesh(cfg, device), prior)
     channels = prior.latent_shape[0]

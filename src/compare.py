@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from src.arguments import in_range, parse
-from src.config import RunConfig
+from src.config import RunConfig, check_device
 from src.door import one_sentence, settings
 from src.errors import UserError
 from src.evaluation.directions import (
@@ -56,6 +56,7 @@ class Settings:
         in_range(self, ["pictures"], 2, 1000)
         in_range(self, ["critic_steps"], 1, 10**6)
         in_range(self, ["seed"], 0, 2**31)
+        check_device(self.device)
 
     def folder(self) -> Path:
         """Where picture, numbers and caption are written."""

@@ -234,7 +234,7 @@ class RunConfig:
                 raise UserError(
                     f"{name}={number} is not a finite number: choose one, or leave the setting out"
                 )
-        _check_device(self.device)
+        check_device(self.device)
         self._check_source()
         if self.generator is GeneratorKind.latents and self.prompts.perp_neg:
             raise UserError(
@@ -361,7 +361,8 @@ def setting_names(cfg: type, prefix: str = "") -> Iterator[str]:
             yield prefix + entry.name
 
 
-def _check_device(device: str | None) -> None:
+def check_device(device: str | None) -> None:
+    """Raise UserError for a device= that is not here; None lets the machine decide."""
     if device is None or device == "cpu":
         return
     if not re.fullmatch(r"cuda(:\d+)?", device):

@@ -20,8 +20,8 @@ from tempfile import TemporaryDirectory
 import torch
 
 from src.arguments import parse, to_write
+from src.config import check_device
 from src.door import one_sentence
-from src.errors import UserError
 from src.guidance import replica
 from src.run.folder import provenance, read_manifest
 
@@ -121,8 +121,7 @@ def main(arguments: list[str]) -> int:
     """Report on what the arguments name; returns the exit code."""
     given = parse(Settings, arguments)
     device = given.device
-    if device != "cpu" and not torch.cuda.is_available():
-        raise UserError(f"device={device}: torch finds no CUDA device here: choose device=cpu")
+    check_device(device)
     report(device, to_write(given.out))
     return 0
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from src.door import settings
-from src.evaluation import looks, measurements, views
+from src.evaluation import ambiguity, answers, looks, measurements, views
 from src.export import video
 from src.generators import hand_over
 from src.model import load_scene
@@ -207,3 +207,21 @@ def test_nothing_is_left_behind() -> None:
         assert tensor.is_cuda
     assert tensor.device.type == "cpu"
     assert not torch.cuda.is_available()
+
+
+def test_questions_to_stable_diffusion(
+    sd: str, judge: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, counts: Counts
+) -> None:
+    """Oracle: the device refuses to meet the host; every loss left latents, and samples are themselves."""
+    monkeypatch.setattr(ambiguity, "questions", lambda: {"an animal": "a class", "a lion": "a kind"})
+    for room in (ambiguity, answers):
+        monkeypatch.setattr(room, "GRADES", ("a class", "a kind"))
+    asked = ambiguity.Settings(
+        *("[nfsd,vsd]", "sd21", sd.removeprefix("prior.path="), "paper"),
+        **{"steps": 2, "pictures": 2, "samples": 2, "device": "cuda", "judge": judge},
+        cells=str(tmp_path / "cells"),
+    )
+    found = ambiguity.ambiguity(asked, tmp_path)
+    assert [each.method for each in found] == ["NFSD 7.5", "VSD 7.5", answers.OWN] * 2
+    assert {each.size for each in found if each.method == answers.OWN} == {1.0}
+    assert counts.totals()[1] > 0

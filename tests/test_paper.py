@@ -16,6 +16,7 @@ from src.paper import main
         (["fig=2", "pictures=1"], "pictures=1 is too few"),
         (["fig=2", "pictures=-1"], "pictures=-1 is out of range"),
         (["fig=2", "path=nowhere"], "prior.path=nowhere is no folder"),
+        (["fig=2", "device=tpu"], "device=tpu is unknown: choose cpu, cuda or cuda:0"),
         (["figure=2"], "figure=2: no such setting"),
     ],
 )

@@ -1,6 +1,9 @@
 """Does averaging over many answers blur?  Losses asked from "an object" to "a red car, front view", in 2-D.
 
-`python -m src.evaluation.ambiguity`: latents alone (generator=latents), by every loss from the same starts
+    python -m src.evaluation.ambiguity
+    python -m src.evaluation.ambiguity prior=sd21 device=cuda preset=paper judge=openai/clip-vit-base-patch32
+
+Latents alone (generator=latents), by every loss from the same starts
 and draws, held against the prior's own ancestral samples for the same words.  How many answers a question
 has is measured, not assumed: the spread of those samples.  Every finished cell, a prompt by a loss, is kept
 in `cells`, so that the same command goes on where it was stopped and another one takes what they share.
@@ -20,18 +23,18 @@ from tqdm import tqdm
 
 from src.arguments import in_range, parse, to_write
 from src.command_line import prompt_list
-from src.config import RunConfig, identity
+from src.config import RunConfig, check_device, identity
 from src.door import CONF, one_sentence, settings
 from src.errors import UserError
-from src.evaluation.answers import GRADES, MARK, OWN, TITLES, Measured, as_csv, measured, past, short, table
-from src.evaluation.distil_2d import overshoot, spread
+from src.evaluation.answers import GRADES, MARK, OWN, TITLES, Measured, as_csv, measured, short, table
 from src.evaluation.distilled import distil
 from src.evaluation.judge.judge import BUNDLED, load_judge
+from src.evaluation.overshoot import overshoot, past, spread
 from src.evaluation.paper.plate import Row, plate
 from src.evaluation.paper.shown import decoded
 from src.evaluation.plots import against, check_installed
 from src.evaluation.suite.suite import methods
-from src.guidance.load import load_prior
+from src.guidance.load import announce, load_prior
 from src.guidance.prior import Prior
 from src.guidance.sampling import ddim
 from src.run.checkpoint import write_atomically
@@ -47,12 +50,15 @@ class Settings:
     """What the command line can change."""
 
     losses: str = "[sds@7.5,sds@30,sds,csd,nfsd,nfsd+loss.cut=200,vsd]"
+    prior: str = "toybox"
+    path: str = ""  # of the prior's files, where it is not the prior's own
     preset: str = "bench"  # whose losses and whose range of t
     steps: int = 300
     pictures: int = 4  # starts of each prompt
     samples: int = 16  # of each prompt, that methods are compared with
     lr: float = 0.03
     seed: int = 0
+    device: str = "cpu"
     judge: str = BUNDLED
     cells: str = "outputs/cells-2d"  # what is distilled and sampled, whoever asked for it
     out: str = "outputs/ambiguity"
@@ -62,6 +68,7 @@ class Settings:
         in_range(self, ["steps"], 1, 10**6)
         in_range(self, ["lr"], 1e-6, 10)
         in_range(self, ["seed"], 0, 2**31)
+        check_device(self.device)
 
 
 PLOTS = (
@@ -79,7 +86,8 @@ def questions() -> dict[str, str]:
 def runs(cfg: Settings, prompts: Sequence[str]) -> dict[str, dict[str, RunConfig]]:
     """The settings of each method's run of each prompt, by the method's name."""
     annealed = settings("prompt=any", f"preset={cfg.preset}").schedule.t_max_after
-    said = [f"preset={cfg.preset}", "prior=toybox", "generator=latents", f"batch_size={cfg.pictures}"]
+    said = [f"preset={cfg.preset}", f"prior={cfg.prior}", "generator=latents", f"batch_size={cfg.pictures}"]
+    said += [f"prior.path={cfg.path}"] if cfg.path else []
     said += [f"steps={cfg.steps}", f"seed={cfg.seed}", f"optimizer.lr_latents={cfg.lr}"]
     said += [f"schedule.t_max_after={annealed}"]  # latents alone would not be annealed
     found = {}
@@ -119,6 +127,11 @@ def samples_of(
     return load_file(path)["latents"]
 
 
+def shown(prior: Prior, latents: Float[Tensor, "N C h w"]) -> Float[Tensor, "N 3 H W"]:
+    """Pictures of latents; both lie in the host's memory, whatever the prior is on."""
+    return decoded(prior, latents.to(prior.device)).cpu()
+
+
 def _digests(prior: Prior) -> dict[str, object]:
     return {part: source["sha256"] for part, source in prior.provenance().items()}
 
@@ -129,14 +142,15 @@ def ambiguity(cfg: Settings, folder: Path) -> list[Measured]:
     chosen = runs(cfg, list(asked))
     first = next(iter(next(iter(chosen.values())).values()))
     cells = to_write(Path(cfg.cells) / "cell", "cells", "choose another cells=FOLDER").parent
-    judge, prior = load_judge(cfg.judge), load_prior(first.prior, "cpu")
+    judge, prior = load_judge(cfg.judge), load_prior(first.prior, cfg.device)
+    announce(first.prior, prior)
     found, rows = list[Measured](), dict[str, list[Tensor]]()
     for prompt, grade in tqdm(asked.items(), desc="prompts"):
         own = samples_of(prompt, SCALE, cfg, prior, cells)
-        samples = decoded(prior, own)
+        samples = shown(prior, own)
         each = {method: latents_of(of[prompt], prior, cells) for method, of in chosen.items()} | {OWN: own}
         for method, latents in each.items():
-            images = samples if method == OWN else decoded(prior, latents)
+            images = samples if method == OWN else shown(prior, latents)
             overshoots = 0.0, 0.0
             if method != OWN:
                 run = chosen[method][prompt]

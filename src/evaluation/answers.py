@@ -10,9 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from src.errors import UserError
-from src.evaluation.distil_2d import spread
 from src.evaluation.judge.judge import Judge
 from src.evaluation.looks import object_pixels, saturation, spectrum_detail
+from src.evaluation.overshoot import spread
 from src.evaluation.prior.variety import kinds_seen
 from src.evaluation.suite.intervals import Interval, mean_interval, paired, written
 from src.toybox.world.captions import covered, named
@@ -31,7 +31,7 @@ class Measured(NamedTuple):
     grade: str
     method: str
     answers: float  # in what share of their mean square the samples differ: 0 all alike, 1 nothing common
-    R: float  # how far the loss should overshoot such a spread (src/evaluation/distil_2d.py)
+    R: float  # how far the loss should overshoot such a spread (src/evaluation/overshoot.py)
     detail: float  # dB of power at fine scales over the samples'; excess is an error as lack is
     saturation: float  # chroma over the samples'
     size: float  # of latents, of the samples'
@@ -49,19 +49,6 @@ TITLES = {
     "diversity": "spread over starts, of samples'",
     "overshoot": "overshoot",
 }
-
-
-def past(
-    latents: Float[Tensor, "N C h w"], own: Float[Tensor, "M C h w"], bad: Float[Tensor, "M C h w"]
-) -> float:
-    """How far past the samples' mean the latents' mean lies: x of z* = mu_g + x (mu_g - mu_neg).
-
-    `bad` are samples of the negative prompt, unguided.  For Gaussians NFSD's x is R
-    (src/evaluation/distil_2d.py); across that line latents may be anywhere.
-    """
-    goal = own.mean(0)
-    way = goal - bad.mean(0)
-    return float(((latents.mean(0) - goal) * way).sum() / way.square().sum())
 
 
 def measured(

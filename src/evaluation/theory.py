@@ -3,7 +3,7 @@
     python -m src.evaluation.theory cells=outputs/ambiguity/cells.csv suite=outputs/gallery/plot.csv
 
 Joins what src.evaluation.ambiguity and src.evaluation.suite.plot measured of the same methods, and leaves
-OUT.png and OUT.md.  R is of Gaussians (src/evaluation/distil_2d.py), of the spread that each prompt's own
+OUT.png and OUT.md.  R is of Gaussians (src/evaluation/overshoot.py), of the spread that each prompt's own
 samples have.
 """
 

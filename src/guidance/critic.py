@@ -44,7 +44,10 @@ class CriticConfig:
 
 
 class Critic(nn.Module):
-    """eps(z_t; t, pose) of what is shown; begins as the prior with the prompt."""
+    """eps(z_t; t, pose) of what is shown; begins as the prior with the prompt.
+
+    A prior has one critic: a later one takes the place of an earlier one, which answers no more.
+    """
 
     def __init__(self, prior: Prior, text: Float[Tensor, "1 L D"], cfg: CriticConfig, init: Streams) -> None:
         super().__init__()
@@ -123,6 +126,8 @@ def _add_lora(unet: Any, rank: int, init: Streams) -> tuple[list[Any], dict[str,
     from peft import LoraConfig, inject_adapter_in_model
     from peft.tuners.tuners_utils import BaseTunerLayer
 
+    if hasattr(unet, "peft_config"):
+        del unet.peft_config  # an earlier critic's, whose matrices are replaced
     with torch.random.fork_rng(devices=[]):  # it draws from the global generator; what it drew is replaced
         inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=rank, target_modules=ATTENTION), unet)
     named = {name: p for name, p in unet.named_parameters() if "lora_" in name}

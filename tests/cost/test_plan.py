@@ -42,6 +42,14 @@ def test_stable_diffusions_flops() -> None:
     assert weightless.text_shape == (77, 1024)
 
 
+def test_latents_alone_cost_their_unet_passes() -> None:
+    """Oracle: 804.3 GFLOP a UNet row, and Adam's on the latents, a millionth of that."""
+    said = ("generator=latents", "loss=sds", "batch_size=2", "steps=3")
+    (stretch,) = plan(settings("prompt=a", "preset=paper", *said)).stretches
+    assert stretch.unet_rows == 2 * 2 * 3
+    assert sum(cost.flops for cost in stretch.costs.values()) == pytest.approx(4 * 804.3e9, rel=1e-4)
+
+
 def test_rows_are_those_the_run_evaluates(tmp_path: Path) -> None:
     """Oracle: the manifest of the run itself."""
     cfg = tiny(tmp_path)

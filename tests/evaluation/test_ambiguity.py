@@ -12,9 +12,9 @@ from PIL import Image
 
 from src.errors import UserError
 from src.evaluation import ambiguity, answers
-from src.evaluation.distil_2d import overshoot
 from src.evaluation.distilled import distil
 from src.evaluation.judge.judge import Judge
+from src.evaluation.overshoot import overshoot, past
 from src.evaluation.plots import against
 from src.guidance.gaussian import gaussian_prior
 from src.guidance.prior import Prior
@@ -41,6 +41,26 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ambiguity.Settings
     monkeypatch.setattr(ambiguity, "load_judge", lambda _: Judge.__new__(Judge))  # never asked
     monkeypatch.setattr(answers, "kinds_seen", lambda _, images: ["lion"] * len(images))
     return ambiguity.Settings("[sds@7.5,csd]", steps=2, pictures=2, samples=3, cells=str(tmp_path / "cells"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("losses=[dds]", "losses=[dds]: dds edits and does not generate"),
+        ("device=tpu", "device=tpu is unknown: choose cpu, cuda or cuda:0"),
+        ("path=nowhere", "prior.path=nowhere is no folder"),
+        ("prior=nosuch", "prior=nosuch does not exist"),
+        ("pictures=1", "pictures=1 is out of range"),
+    ],
+)
+def test_a_slip_is_one_sentence(
+    wrong: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Oracle: the sentence, alone, and exit code 2."""
+    assert ambiguity.main([f"out={tmp_path}", f"cells={tmp_path / 'cells'}", wrong]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(said)
+    assert err.count("\n") == 1
 
 
 def test_every_question_has_answers() -> None:
@@ -115,16 +135,6 @@ def test_rows_tell_how_far_they_should_overshoot(small: ambiguity.Settings, tmp_
     assert against(tmp_path / "cells.csv", "R", "R", {"size": "size"}, tmp_path / "plot").is_file()
 
 
-def test_what_lies_past_the_samples() -> None:
-    """Oracle: latents placed past them by hand; what lies across the line does not count."""
-    own, bad = torch.tensor([[1.0, 0.0], [3.0, 0.0]]), torch.tensor([[0.0, 0.0], [2.0, 0.0]])
-    own, bad = own[:, :, None, None], bad[:, :, None, None]  # means (2, 0) and (1, 0)
-    placed = torch.tensor([[2 + 3.0, 5.0], [2 + 3.0, -7.0]])[:, :, None, None]
-    assert answers.past(placed, own, bad) == 3.0
-    assert answers.past(own, own, bad) == 0.0
-    assert answers.past(bad, own, bad) == -1.0
-
-
 def test_a_gaussian_overshoots_by_R(small: ambiguity.Settings) -> None:
     """Oracle: the theory, exact for Gaussians in expectation: latents come to rest R past the guided mean.
 
@@ -137,7 +147,7 @@ def test_a_gaussian_overshoots_by_R(small: ambiguity.Settings) -> None:
     (nfsd,) = (each["a lion"] for each in run.values())
     guided, bad = torch.full((2, 3, 16, 16), 0.3 + 7.5 * (0.5 - 0.3)), torch.zeros(2, 3, 16, 16)
     latents = distil(nfsd, prior).latents
-    assert answers.past(latents, guided, bad) == pytest.approx(overshoot(nfsd, prior, 0.5), rel=0.15)
+    assert past(latents, guided, bad) == pytest.approx(overshoot(nfsd, prior, 0.5), rel=0.15)
 
 
 def test_the_short_table_pairs_prompts(small: ambiguity.Settings, tmp_path: Path) -> None:

@@ -41,6 +41,17 @@ def test_it_begins_as_the_prior_and_leaves_the_prior_alone(prior: Prior) -> None
     assert not torch.equal(critic.predict(noised, T, POSE.expand(3, -1)), before)
 
 
+def test_a_second_critic_is_as_the_first(prior: Prior) -> None:
+    """Oracle: the same critic on a prior of its own, bit for bit, whatever one before it has learnt."""
+    noised, pose = normals(3, 4, 16, 16), POSE.expand(3, -1)
+    alone, first = made(copy.deepcopy(prior), learning_rate=1e-2), made(prior, learning_rate=1e-2)
+    first.learn(noised, pose, Streams(0, 1))
+    second = made(prior, learning_rate=1e-2)
+    for critic in (alone, second):
+        critic.learn(noised, pose, Streams(0, 2))
+    assert torch.equal(second.predict(noised, T, pose), alone.predict(noised, T, pose))
+
+
 def test_every_part_of_it_learns(prior: Prior) -> None:
     """Oracle: two steps move every matrix: the first those that begin at zero, the second the others."""
     critic = made(prior, learning_rate=1e-2)

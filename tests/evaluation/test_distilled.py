@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from src.door import settings
-from src.evaluation.distil_2d import overshoot, spread
 from src.evaluation.distilled import distil
 from src.guidance.gaussian import gaussian_prior
 from tests.oracles import push_over_pull
@@ -38,24 +37,6 @@ def test_latents_come_to_rest_where_gaussians_say(loss: tuple[str, ...], rest: f
     )
     found = distil(settings(*RUN, *loss, "generator=latents", "batch_size=16", "steps=300"), prior)
     assert found.latents.mean().item() == pytest.approx(rest, abs=0.05)
-
-
-def test_overshoot_is_push_over_pull() -> None:
-    """Oracle: the same ratio, summed independently; SDS and VSD pull back at every t, CSD at none."""
-    prior = gaussian_prior(size=8, deviation=0.5, means={"": torch.zeros(3, 8, 8)})
-    paper = settings(*RUN, "loss=nfsd", "loss.cut=200", "loss.sigma_power=2")
-    assert overshoot(paper, prior, 0.5) == pytest.approx(push_over_pull(20, 980, 200, 2.0, 0.5), rel=1e-6)
-    halved = settings(*RUN, "loss=nfsd", "loss.cut=200", "loss.weight_below_cut=2")
-    assert overshoot(halved, prior, 0.5) == pytest.approx(push_over_pull(20, 980, 200, 0.0, 0.5) / 2)
-    assert overshoot(settings(*RUN, "loss=nfsd", "loss.cut=10"), prior, 0.5) == float("inf")
-    assert [overshoot(settings(*RUN, f"loss={name}"), prior, 0.5) for name in ("sds", "vsd")] == [0, 0]
-    assert overshoot(settings(*RUN, "loss=csd"), prior, 0.5) == float("inf")
-
-
-def test_spread_is_that_within_prompts() -> None:
-    """Oracle: two prompts whose latents differ by 100 between them and by +-1 within."""
-    latents = torch.tensor([-1.0, 1, 99, 101]).view(4, 1, 1, 1)
-    assert spread(latents, 2) == pytest.approx(2**0.5)
 
 
 def test_a_run_is_known_by_its_draws() -> None:

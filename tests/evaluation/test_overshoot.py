@@ -1,0 +1,39 @@
+"""How far losses overshoot: the theory's ratio summed independently, and latents placed by hand."""
+
+import pytest
+import torch
+
+from src.door import settings
+from src.evaluation.overshoot import overshoot, past, spread
+from src.guidance.gaussian import gaussian_prior
+from tests.oracles import push_over_pull
+
+RUN = ("prompt=good", "preset=bench", "prompts.negative=bad", "schedule.t_max_after=980")
+
+
+def test_overshoot_is_push_over_pull() -> None:
+    """Oracle: the same ratio, summed independently; SDS and VSD pull back at every t, CSD at none."""
+    prior = gaussian_prior(size=8, deviation=0.5, means={"": torch.zeros(3, 8, 8)})
+    paper = settings(*RUN, "loss=nfsd", "loss.cut=200", "loss.sigma_power=2")
+    assert overshoot(paper, prior, 0.5) == pytest.approx(push_over_pull(20, 980, 200, 2.0, 0.5), rel=1e-6)
+    halved = settings(*RUN, "loss=nfsd", "loss.cut=200", "loss.weight_below_cut=2")
+    assert overshoot(halved, prior, 0.5) == pytest.approx(push_over_pull(20, 980, 200, 0.0, 0.5) / 2)
+    assert overshoot(settings(*RUN, "loss=nfsd", "loss.cut=10"), prior, 0.5) == float("inf")
+    assert [overshoot(settings(*RUN, f"loss={name}"), prior, 0.5) for name in ("sds", "vsd")] == [0, 0]
+    assert overshoot(settings(*RUN, "loss=csd"), prior, 0.5) == float("inf")
+
+
+def test_spread_is_that_within_prompts() -> None:
+    """Oracle: two prompts whose latents differ by 100 between them and by +-1 within."""
+    latents = torch.tensor([-1.0, 1, 99, 101]).view(4, 1, 1, 1)
+    assert spread(latents, 2) == pytest.approx(2**0.5)
+
+
+def test_what_lies_past_the_samples() -> None:
+    """Oracle: latents placed past them by hand; what lies across the line does not count."""
+    own, bad = torch.tensor([[1.0, 0.0], [3.0, 0.0]]), torch.tensor([[0.0, 0.0], [2.0, 0.0]])
+    own, bad = own[:, :, None, None], bad[:, :, None, None]  # means (2, 0) and (1, 0)
+    placed = torch.tensor([[2 + 3.0, 5.0], [2 + 3.0, -7.0]])[:, :, None, None]
+    assert past(placed, own, bad) == 3.0
+    assert past(own, own, bad) == 0.0
+    assert past(bad, own, bad) == -1.0
