@@ -14,6 +14,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 from jaxtyping import Float
@@ -164,7 +165,9 @@ def ambiguity(cfg: Settings, folder: Path) -> list[Measured]:
     for index, grade in enumerate(GRADES, 1):
         here = [i for i, of in enumerate(asked.values()) if of == grade]
         pictures = [Row(method, [images[i] for i in here]) for method, images in rows.items()]
-        plate([list(asked)[i] for i in here], pictures).save(folder / f"sheet-{index}.png")
+        sheet = BytesIO()
+        plate([list(asked)[i] for i in here], pictures).save(sheet, "WEBP", quality=90, method=6)
+        write_atomically(folder / f"sheet-{index}.webp", sheet.getvalue())
     return found
 
 
@@ -176,7 +179,7 @@ def main(arguments: list[str]) -> int:
     folder = to_write(Path(cfg.out) / "table.md").parent
     ours = [
         *("cells.csv", "short.md", "plot.png", "overshoot.png"),
-        *(f"sheet-{number}.png" for number in range(1, len(GRADES) + 1)),
+        *(f"sheet-{number}.webp" for number in range(1, len(GRADES) + 1)),
     ]
     check_own(folder, "out", {"table.md": MARK}, ours)
     print(table(ambiguity(cfg, folder)))

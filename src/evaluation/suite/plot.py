@@ -2,8 +2,8 @@
 
     python -m src.evaluation.suite.plot suite=outputs/toybench/suite.json out=outputs/toybench/plot
 
-Writes OUT.png (a panel a figure, a dot a method with its 95% interval), OUT.md (the same as a table) and
-OUT.csv.  Wants the extra `plots`.
+Writes OUT.png (a panel a figure, a dot a method with its 95% interval), OUT.md (the same as a table, and
+differences from the first method) and OUT.csv.  Wants the extra `plots`.
 """
 
 import csv
@@ -12,6 +12,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,23 @@ def table(found: Mapping[Figure, Mapping[str, Interval]], methods: Sequence[str]
     return "\n".join(lines) + "\n"
 
 
+def differences(record: Mapping[str, Any], shown: Sequence[Figure]) -> str:
+    """The other methods less the first, at the same prompts and seeds, in Markdown; nothing of one method."""
+    first, *others = record["methods"]
+    if not others:
+        return ""
+    lines = [f"\nLess {first} at the same prompts and seeds; bold: the interval leaves out 0.\n"]
+    lines += [f"| | {' | '.join(map(title_of, shown))} |", "|---" + "|---:" * len(shown) + "|"]
+    for method in others:
+        cells = []
+        for figure in shown:
+            cell = record["differences"].get(figure.key, {}).get(f"{method} - {first}")
+            write = partial(figure.write, difference=True)
+            cells.append(written(Interval(**cell) if cell else None, write, bold=True))
+        lines.append(f"| {method} − {first} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def draw(found: Mapping[Figure, Mapping[str, Interval]], methods: Sequence[str]) -> bytes:
     """A PNG with a panel a figure: a dot a method, from the top down, with its interval."""
     from matplotlib.figure import Figure as Sheet
@@ -119,6 +137,7 @@ def main(arguments: list[str]) -> int:
     try:
         record = json.loads(source.read_text(encoding="utf-8"))
         found, methods = measured(record), list(record["methods"])
+        text = table(found, methods) + differences(record, list(found))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"suite={source} is no suite's record ({error}): name its suite.json") from error
     if not found:
@@ -128,9 +147,9 @@ def main(arguments: list[str]) -> int:
     paths = {ending: to_write(out.with_name(name)) for ending, name in names.items()}
     check_own(out.parent, "out", {names[".md"]: f"| {MARK} |"}, [names[".csv"], names[".png"]])
     write_atomically(paths[".csv"], as_csv(found).encode())
-    write_atomically(paths[".md"], table(found, methods).encode())
+    write_atomically(paths[".md"], text.encode())
     write_atomically(paths[".png"], draw(found, methods))
-    print(table(found, methods))
+    print(text)
     print(paths[".png"])
     return 0
 

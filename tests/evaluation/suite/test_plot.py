@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.evaluation.suite.plot import MARK, main, measured, table
+from src.evaluation.suite.plot import MARK, differences, main, measured, table
 
 INTERVAL = {"mean": 0.5, "low": 0.4, "high": 0.625, "runs": 6}
 ALONE = {"mean": 1.25, "low": None, "high": None, "runs": 1}
@@ -19,6 +19,10 @@ RECORD = {
         "geometry.iou_share": {"NFSD 7.5": INTERVAL, "SDS 100": INTERVAL | {"mean": 0.6}},
         "looks.spectrum_detail": {"SDS 100": ALONE},
         "judge.similarity": {"SDS 100": ALONE},  # is not shown
+    },
+    "differences": {
+        "geometry.iou_share": {"SDS 100 - NFSD 7.5": {"mean": 0.1, "low": 0.05, "high": 0.2, "runs": 6}},
+        "looks.spectrum_detail": {},
     },
 }
 
@@ -31,6 +35,13 @@ def test_the_table_says_what_the_record_says() -> None:
         "| NFSD 7.5 | 50 [40, 62] | – |\n"
         "| SDS 100 | 60 [40, 62] | +1.25 |\n"
     )
+
+
+def test_differences_from_the_first_method() -> None:
+    """Oracle: written by hand: a sign, bold where the interval leaves out 0; one method differs from none."""
+    text = differences(RECORD, list(measured(RECORD)))
+    assert text.splitlines()[-1] == "| SDS 100 − NFSD 7.5 | **+10** [+5, +20] | – |"
+    assert differences(RECORD | {"methods": ["NFSD 7.5"]}, list(measured(RECORD))) == ""
 
 
 def test_a_page_of_someone_s_is_not_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,7 +66,8 @@ def test_a_record_becomes_three_files(tmp_path: Path) -> None:
         ("geometry.iou_share", "SDS 100", 0.6, "0.4"),
         ("looks.spectrum_detail", "SDS 100", 1.25, ""),
     ]
-    assert (tmp_path / "plot.md").read_text("utf-8") == table(measured(RECORD), RECORD["methods"])
+    said = table(measured(RECORD), RECORD["methods"]) + differences(RECORD, list(measured(RECORD)))
+    assert (tmp_path / "plot.md").read_text("utf-8") == said
     with Image.open(tmp_path / "plot.png") as picture:
         pixels = np.array(picture.convert("RGB")).astype(int)
 
