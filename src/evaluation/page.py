@@ -1,7 +1,7 @@
 """Put measured tables where a page of prose wants them: `python -m src.evaluation.page docs/findings.md`.
 
 Between a line `<!-- FILE -->` and the next `<!-- end -->`, the page gets what the file (beside the page) says
-now, but for the file's own comments.  Inside a sentence `<!-- FILE: ROW: COLUMN --><!-- end -->` gets one
+now, but for its title and comments.  Inside a sentence `<!-- FILE: ROW: COLUMN --><!-- end -->` gets one
 cell of a table in the file: that of the row that is called so, below the one heading that begins so; where
 a file has several such tables, `<!-- FILE: TABLE: ROW: COLUMN -->` names the one whose corner begins so.
 Everything else is left as it is.  So nobody types a figure, and a campaign that is made again shows.  A page
@@ -40,7 +40,8 @@ def filled(text: str, folder: Path) -> str:
 
     def whole(place: re.Match[str]) -> str:
         lines = read(folder / place[1]).splitlines()
-        said = "\n".join(line for line in lines if not line.startswith("<!-- ")).strip()
+        titled = bool(lines) and lines[0].startswith("# ")
+        said = "\n".join(line for line in lines[titled:] if not line.startswith("<!-- ")).strip()
         return f"<!-- {place[1]} -->\n{said}\n<!-- end -->"
 
     def one(place: re.Match[str]) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 from src.arguments import parse, to_write
 from src.door import one_sentence
 from src.errors import UserError
+from src.evaluation.answers import OWN
 from src.evaluation.plots import COLORS, check_installed, dress, mark, png
 from src.evaluation.suite.figures import FIGURES
 from src.evaluation.suite.intervals import Interval, mean_interval, written
@@ -27,7 +28,7 @@ from src.run.folder import check_own
 
 IN_2D = {
     "overshoot": "2-D: overshoot",
-    "saturation": "2-D: saturation over samples'",
+    "size": "2-D: size of latents, of samples'",
     "detail": "2-D: fine detail over samples' (dB)",
 }
 IN_3D = {
@@ -68,7 +69,7 @@ def joined(
 ) -> dict[str, dict[str, Any]]:
     """By method: its mean R, and an Interval for every figure that was measured of it."""
     found: dict[str, dict[str, Any]] = {}
-    for method in dict.fromkeys(row["method"] for row in cells):
+    for method in dict.fromkeys(row["method"] for row in cells if row["method"] != OWN):
         of = [row for row in cells if row["method"] == method]
         found[method] = {"R": fmean(float(row["R"]) for row in of)}
         for figure in IN_2D:
@@ -82,11 +83,12 @@ def joined(
 
 def table(found: Mapping[str, Mapping[str, Any]]) -> str:
     """Methods down, by R; figures across, in Markdown."""
-    digits = {figure.key: figure.digits for figure in FIGURES}
+    forms = {figure: "{:+.2f}" for figure in IN_2D} | {"size": "{:.2f}"}
+    forms |= {figure.key: f"{{:+.{figure.digits}f}}" for figure in FIGURES if figure.key in IN_3D}
     titles = {**IN_2D, **IN_3D}
     lines = [f"| {MARK} | R | {' | '.join(titles.values())} |", "|---" + "|---:" * (len(titles) + 1) + "|"]
     for method, row in sorted(found.items(), key=lambda each: each[1]["R"]):
-        cells = [written(row.get(figure), f"{{:+.{digits.get(figure, 2)}f}}".format) for figure in titles]
+        cells = [written(row.get(figure), forms[figure].format) for figure in titles]
         lines.append(f"| {method} | {row['R']:.2g} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -113,7 +115,7 @@ def draw(found: Mapping[str, Mapping[str, Any]]) -> bytes:
             [*ticks, *([2.5 * largest] if ends else [])], [*map(str, ticks), *(["∞"] if ends else [])]
         )
         panel.minorticks_off()
-        panel.axhline(0, color="#8A8A8A", linewidth=0.8)
+        panel.axhline(1 if figure == "size" else 0, color="#8A8A8A", linewidth=0.8)
         panel.set_xlabel("R, by the theory", fontsize=9)
         dress(panel, title)
     named = dict(zip(*reversed(sheet.axes[0].get_legend_handles_labels()), strict=True))

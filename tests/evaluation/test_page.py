@@ -14,7 +14,7 @@ PAGE = (
 
 def made(folder: Path) -> Path:
     (folder / "a").mkdir()
-    (folder / "a" / "table.md").write_text("| new |\n|---|\n\n")
+    (folder / "a" / "table.md").write_text("# its title\n\n| new |\n|---|\n\n")
     (folder / "b.md").write_text("bee\n\n<!-- whose it is -->\n")  # captions end so; it would end a place
     page = folder / "page.md"
     page.write_text(PAGE)

@@ -7,11 +7,13 @@ import pytest
 from PIL import Image
 
 from src.evaluation import theory
+from src.evaluation.answers import OWN
 
 CELLS = (
-    "prompt,method,R,overshoot,saturation,detail\n"
+    "prompt,method,R,overshoot,size,detail\n"
     "a lion,CSD 7.5,inf,9,0.2,2\na car,CSD 7.5,inf,7,0.4,4\n"
     "a lion,NFSD 7.5,2,1,0.1,1\na car,NFSD 7.5,3,2,0.3,-2\n"
+    f"a lion,{OWN},0,0,1,0\n"
 )
 SUITE = (
     "figure,method,mean,low,high,runs\n"
@@ -29,7 +31,10 @@ def written(folder: Path) -> list[str]:
 
 
 def test_both_halves_stand_in_one_row(tmp_path: Path) -> None:
-    """Oracle: means by hand; the least R first; what only one half has is left out or a dash."""
+    """Oracle: means by hand; the least R first; what only one half has is left out or a dash.
+
+    Samples are no method.
+    """
     assert theory.main(written(tmp_path)) == 0
     _, _, nfsd, csd = (tmp_path / "theory.md").read_text("utf-8").splitlines()
     assert nfsd.startswith("| NFSD 7.5 | 2.5 | +1.50 [")
