@@ -81,6 +81,13 @@ def test_nfsd_on_the_bundled_prior_overshoots_little() -> None:
     assert round(pull[~below].sum() / pull[below].sum(), 1) == 2.3
 
 
+@pytest.mark.parametrize("loss", ["sds", "sjc", "csd", "nfsd", "vsd"])
+def test_losses_on_the_bundled_prior_differ_in_direction_alone(loss: str) -> None:
+    """Oracle: w = 1 for all, as docs/findings.md says; DDS edits and is compared with none of them."""
+    weight = settings("prompt=a", "preset=bench", f"loss={loss}").loss
+    assert (weight.alpha_power, weight.sigma_power) == (0.0, 0.0)
+
+
 def test_nfsd_at_scale_7_5_is_the_default() -> None:
     """Oracle: the paper's section 4."""
     cfg = settings("prompt=a")
