@@ -37,7 +37,7 @@ class Settings:
     """What the command line can change."""
 
     prompt: str = ""
-    losses: str = "[sds,nfsd,csd]"  # as suites have them: sds@7.5, nfsd+loss.cut=200
+    losses: str = "[sds,nfsd,csd]"  # as suites have them: sds@7.5, nfsd+loss.cut=600
     preset: str = "laptop"  # the prior, and losses tuned for it
     path: str = ""  # of the prior's files, where it is not the prior's own
     device: str = "cpu"
@@ -85,6 +85,9 @@ def compare(cfg: Settings) -> Figure:
     for method in methods(cfg.losses):
         run = settings("prompt=any", f"preset={cfg.preset}", *method.overrides())
         runs[method.title(run)] = run
+    critics = [run.critic for run in runs.values() if isinstance(run.loss, VSD)]
+    if any(other != critics[0] for other in critics):
+        raise UserError(f"losses={cfg.losses}: one critic is fitted for all: give every vsd the same")
     first = next(iter(runs.values()))
     if cfg.path:
         first.prior.path = cfg.path
@@ -94,7 +97,6 @@ def compare(cfg: Settings) -> Figure:
     said = prior.embed([cfg.prompt, "", first.prompts.negative])
     losses = {name: run.loss for name, run in runs.items()}
     text, critic, fitted = Text(*said.split(1)), None, ""
-    critics = [run.critic for run in runs.values() if isinstance(run.loss, VSD)]
     if critics:
         critic = Critic(prior, text.cond, critics[0], Streams(cfg.seed, 0))
         before, after = fit(critic, latents, cfg.critic_steps, cfg.seed)

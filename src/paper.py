@@ -45,9 +45,7 @@ class Settings:
     pictures: int = (
         0  # that are measured; 0: 32 of the toy world's, 8 samples, in figures 7 and 8 all prompts
     )
-    steps: int = (
-        0  # of figures 7 and 8; 0: 400 and 300 with the bundled prior, else the paper's 1,000 and 25,000
-    )
+    steps: int = 0  # of figures 7 and 8; 0: 400 and the preset's with the bundled prior, else the paper's
     seed: int = 0
     out: str = "outputs/paper"
 
@@ -141,6 +139,7 @@ def figure_8(cfg: Settings) -> Figure:
     said = [
         f"preset={'bench' if cfg.prior == 'toybox' else 'paper'}",
         f"seed={cfg.seed}",
+        f"device={cfg.device}",
         "schedule.law=none",
     ]
     said += [f"steps={cfg.steps}"] if cfg.steps else []

@@ -13,6 +13,10 @@ from src.compare import Settings, main
         ([], "prompt is empty: write what the losses are to want"),
         (["prompt=a lion", "losses=[sds]"], "losses=[sds] is one loss: name two or more"),
         (["prompt=a lion", "losses=[sds,lsd]"], "losses=lsd is unknown: choose from nfsd, sds, "),
+        (
+            ["prompt=a lion", "losses=[vsd,vsd+critic.rank=8]"],
+            "losses=[vsd,vsd+critic.rank=8]: one critic is fitted for all",
+        ),
         (["prompt=a lion", "pictures=1"], "pictures=1 is out of range: choose 2 to 1000"),
         (["prompt=a lion", "device=tpu"], "device=tpu is unknown: choose cpu, cuda or cuda:0"),
         (["prompt=a lion", "seed=-1"], "seed=-1 is out of range"),

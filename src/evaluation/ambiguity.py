@@ -3,10 +3,10 @@
     python -m src.evaluation.ambiguity
     python -m src.evaluation.ambiguity prior=sd21 device=cuda preset=paper judge=openai/clip-vit-base-patch32
 
-Latents alone (generator=latents), by every loss from the same starts
-and draws, held against the prior's own ancestral samples for the same words.  How many answers a question
-has is measured, not assumed: the spread of those samples.  Every finished cell, a prompt by a loss, is kept
-in `cells`, so that the same command goes on where it was stopped and another one takes what they share.
+Latents alone (generator=latents), by every loss from the same starts and draws, held against the prior's own
+ancestral samples for the same words.  How many answers a question has is measured, not assumed: the spread of
+those samples.  Every finished cell, a prompt by a loss, is kept in `cells`, so that the same command goes on
+where it was stopped and another one takes what they share.
 """
 
 import hashlib
@@ -50,7 +50,7 @@ SCALE, SAMPLER = 7.5, {"steps": 25, "eta": 1.0}
 class Settings:
     """What the command line can change."""
 
-    losses: str = "[sds@7.5,sds@30,sds,csd,nfsd,nfsd+loss.cut=200,vsd]"
+    losses: str = "[sds@7.5,sds@30,sds,csd,nfsd,nfsd+loss.cut=600,vsd]"
     prior: str = "toybox"
     path: str = ""  # of the prior's files, where it is not the prior's own
     preset: str = "bench"  # whose losses and whose range of t
@@ -91,12 +91,15 @@ def runs(cfg: Settings, prompts: Sequence[str]) -> dict[str, dict[str, RunConfig
     said += [f"prior.path={cfg.path}"] if cfg.path else []
     said += [f"steps={cfg.steps}", f"seed={cfg.seed}", f"optimizer.lr_latents={cfg.lr}"]
     said += [f"schedule.t_max_after={annealed}"]  # latents alone would not be annealed
-    found = {}
+    found = dict[str, dict[str, RunConfig]]()
     for method in methods(cfg.losses):
         if method.loss == "dds":
             raise UserError(f"losses={cfg.losses}: dds edits and does not generate: leave it out")
         each = {prompt: settings(f"prompt={prompt}", *said, *method.overrides()) for prompt in prompts}
-        found[method.title(each[prompts[0]])] = each
+        title, run = method.title(each[prompts[0]]), identity(each[prompts[0]])
+        if twin := [other for other, of in found.items() if identity(of[prompts[0]]) == run]:
+            raise UserError(f"{twin[0]} and {title} are the same runs: name each once")
+        found[title] = each
     return found
 
 

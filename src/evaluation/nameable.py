@@ -73,7 +73,7 @@ def judged(folder: Path, judge: Judge, since: float) -> list[Preview]:
     for path in paths:
         try:
             pixels = np.array(Image.open(path).convert("RGB"))
-        except OSError as error:
+        except (OSError, SyntaxError, ValueError) as error:
             raise UserError(f"run={folder}: {path.name} is damaged ({error}): train the run anew") from error
         row = torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
         views = torch.stack(row.split(row.shape[1], 2))  # squares side by side

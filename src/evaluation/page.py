@@ -62,8 +62,8 @@ def read(file: Path) -> str:
 def cell(file: Path, row: str, column: str, table: str = "") -> str:
     """The one cell in a row called `row` below a heading that begins with `column`.
 
-    Of a file's tables whose first heading begins with `table`.  Raises UserError where there is no such cell,
-    or more than one.
+    Tables count whose first heading begins with `table`.  Raises UserError where there is no such cell, or
+    more than one.
     """
     found, headings = [], list[str]()
     for line in read(file).splitlines():

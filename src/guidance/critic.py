@@ -24,6 +24,7 @@ from src.streams import Streams
 
 ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]  # what peft shall add to, as diffusers names it
 POSE = 16  # numbers of a camera-to-world matrix
+HOOK = "nfsd3d_critic"  # where a UNet keeps the hook of the critic that it has
 
 
 @dataclass
@@ -46,7 +47,7 @@ class CriticConfig:
 class Critic(nn.Module):
     """eps(z_t; t, pose) of what is shown; begins as the prior with the prompt.
 
-    A prior has one critic: a later one takes the place of an earlier one, which answers no more.
+    A prior has one critic: a later one takes the place of an earlier one, which then raises RuntimeError.
     """
 
     def __init__(self, prior: Prior, text: Float[Tensor, "1 L D"], cfg: CriticConfig, init: Streams) -> None:
@@ -58,7 +59,10 @@ class Critic(nn.Module):
         self.pose_in = nn.Parameter(init("init/critic/pose").normal(1, width, POSE)[0] / math.sqrt(POSE))
         self.pose_out = nn.Parameter(torch.zeros(width, width))
         self._pose: Float[Tensor, "N 16"] | None = None
-        prior.unet.time_embedding.register_forward_hook(self._beside_the_time)
+        if hasattr(prior.unet, HOOK):
+            getattr(prior.unet, HOOK).remove()  # lets the earlier critic go
+        self._hook = prior.unet.time_embedding.register_forward_hook(self._beside_the_time)
+        setattr(prior.unet, HOOK, self._hook)
         self.to(prior.device, _precision(prior.unet))
         self.optimizer = AdamW(self.parameters(), lr=cfg.learning_rate, weight_decay=0.01, fused=True)
 
@@ -95,6 +99,8 @@ class Critic(nn.Module):
 
     @contextmanager
     def _on(self, pose: Float[Tensor, "N 16"]) -> Iterator[None]:
+        if getattr(self._prior[0].unet, HOOK) is not self._hook:
+            raise RuntimeError("another critic has taken this one's place in the prior")
         self._pose = pose
         for layer in self._added:
             layer.enable_adapters(True)

@@ -47,6 +47,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ambiguity.Settings
     ("wrong", "said"),
     [
         ("losses=[dds]", "losses=[dds]: dds edits and does not generate"),
+        ("losses=[sds,nfsd,nfsd+loss.cut=200]", "NFSD 7.5 and NFSD 7.5 + loss.cut=200 are the same runs"),
         ("device=tpu", "device=tpu is unknown: choose cpu, cuda or cuda:0"),
         ("path=nowhere", "prior.path=nowhere is no folder"),
         ("prior=nosuch", "prior=nosuch does not exist"),

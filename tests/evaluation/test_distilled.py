@@ -22,7 +22,7 @@ def overshot(cut: int) -> float:
     ("loss", "rest"),
     [
         (("loss=sds", "loss.guidance_scale=7.5"), GUIDED),
-        (("loss=nfsd",), overshot(600)),
+        (("loss=nfsd", "loss.cut=600"), overshot(600)),
         (("loss=nfsd", "loss.cut=300"), overshot(300)),
     ],
 )

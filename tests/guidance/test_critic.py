@@ -42,7 +42,10 @@ def test_it_begins_as_the_prior_and_leaves_the_prior_alone(prior: Prior) -> None
 
 
 def test_a_second_critic_is_as_the_first(prior: Prior) -> None:
-    """Oracle: the same critic on a prior of its own, bit for bit, whatever one before it has learnt."""
+    """Oracle: the same critic on a prior of its own, bit for bit, whatever one before it has learnt.
+
+    That one does not answer with the second's matrices.
+    """
     noised, pose = normals(3, 4, 16, 16), POSE.expand(3, -1)
     alone, first = made(copy.deepcopy(prior), learning_rate=1e-2), made(prior, learning_rate=1e-2)
     first.learn(noised, pose, Streams(0, 1))
@@ -50,6 +53,8 @@ def test_a_second_critic_is_as_the_first(prior: Prior) -> None:
     for critic in (alone, second):
         critic.learn(noised, pose, Streams(0, 2))
     assert torch.equal(second.predict(noised, T, pose), alone.predict(noised, T, pose))
+    with pytest.raises(RuntimeError, match="another critic"):
+        first.predict(noised, T, pose)
 
 
 def test_every_part_of_it_learns(prior: Prior) -> None:
