@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from functools import wraps
 from pathlib import Path
-from typing import ParamSpec
+from typing import ParamSpec, cast
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -141,7 +141,9 @@ def door(task: Callable[[RunConfig], float], arguments: list[str]) -> int:
         hydra_config = HydraConfig.get()
         try:
             sweep, found = hydra_config.mode == RunMode.MULTIRUN, math.nan
-            runs = runs_of(composed, hydra_config.overrides.task, sweep)
+            # As typed: what they refer to is found, or not, where the run's settings are read.
+            given = cast(list[str], OmegaConf.to_container(hydra_config.overrides.task, resolve=False))
+            runs = runs_of(composed, given, sweep)
             print(f"preset {composed.preset}: {reason}", flush=True)
             with steady(), own_gpu(runs[0]) if failures else nullcontext():
                 for number, run in enumerate(runs, 1):

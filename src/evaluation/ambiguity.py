@@ -13,7 +13,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 
@@ -95,11 +95,11 @@ def runs(cfg: Settings, prompts: Sequence[str]) -> dict[str, dict[str, RunConfig
     for method in methods(cfg.losses):
         if method.loss == "dds":
             raise UserError(f"losses={cfg.losses}: dds edits and does not generate: leave it out")
-        each = {prompt: settings(f"prompt={prompt}", *said, *method.overrides()) for prompt in prompts}
-        title, run = method.title(each[prompts[0]]), identity(each[prompts[0]])
-        if twin := [other for other, of in found.items() if identity(of[prompts[0]]) == run]:
+        run = settings(f"prompt={prompts[0]}", *said, *method.overrides())
+        title = method.title(run)
+        if twin := [other for other, of in found.items() if identity(of[prompts[0]]) == identity(run)]:
             raise UserError(f"{twin[0]} and {title} are the same runs: name each once")
-        found[title] = each
+        found[title] = {prompt: replace(run, prompt=prompt) for prompt in prompts}
     return found
 
 
