@@ -50,6 +50,6 @@ def test_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for cell in code_of(NOTEBOOK):
         run(cell.replace("preset=bench", "preset=smoke"), tmp_path, names)
     left = {Path(folder).name for folder, _, files in os.walk("outputs/hour") if "turntable.mp4" in files}
-    assert left == {"lion", "sds", "cut200", "plain"}
+    assert left == {"lion", "sds", "cut600", "plain"}
     assert (tmp_path / "outputs/hour/lion.glb").read_bytes()[:4] == b"glTF"
     assert (tmp_path / "outputs/hour-losses/index.html").is_file()
