@@ -146,7 +146,7 @@ def ambiguity(cfg: Settings, folder: Path) -> list[Measured]:
     chosen = runs(cfg, list(asked))
     first = next(iter(next(iter(chosen.values())).values()))
     cells = to_write(Path(cfg.cells) / "cell", "cells", "choose another cells=FOLDER").parent
-    judge, prior = load_judge(cfg.judge), load_prior(first.prior, cfg.device)
+    prior, judge = load_prior(first.prior, cfg.device), load_judge(cfg.judge)
     announce(first.prior, prior)
     found, rows = list[Measured](), dict[str, list[Tensor]]()
     for prompt, grade in tqdm(asked.items(), desc="prompts"):

@@ -79,6 +79,13 @@ def test_every_question_has_answers() -> None:
         answers.asked_for("a unicorn")
 
 
+def test_every_run_asks_its_own_prompt() -> None:
+    """Oracle: the prompts that were given, by every method."""
+    prompts = ["an animal", "a lion"]
+    for each in ambiguity.runs(ambiguity.Settings("[sds,nfsd]"), prompts).values():
+        assert [(prompt, run.prompt) for prompt, run in each.items()] == [(said, said) for said in prompts]
+
+
 def test_samples_beside_themselves(small: ambiguity.Settings, tmp_path: Path) -> None:
     """Oracle: an excess over oneself is 0 and a ratio 1, exactly; the CSV reads back as what was returned."""
     found = ambiguity.ambiguity(small, tmp_path)
