@@ -34,6 +34,7 @@ from src.evaluation.suite.report import document
 from src.evaluation.suite.sheets import Cell, contact_sheet
 from src.evaluation.suite.suite import Case
 from src.evaluation.suite.summary import Evaluated, as_json, summarise
+from src.export.picture import write_picture
 from src.run.checkpoint import write_atomically
 from src.run.folder import check_own, read_manifest
 
@@ -138,7 +139,7 @@ def _write(
             if run.seed == seed
         }
         path = out / SHEETS.replace("*", str(seed))
-        contact_sheet(prompts, methods, cells, f"{name}, seed {seed}", LEGEND).save(path)
+        write_picture(path, contact_sheet(prompts, methods, cells, f"{name}, seed {seed}", LEGEND))
         print(path)
     print(out / "suite.md")
 

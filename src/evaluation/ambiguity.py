@@ -14,7 +14,6 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from io import BytesIO
 from pathlib import Path
 
 from jaxtyping import Float
@@ -35,6 +34,7 @@ from src.evaluation.paper.plate import Row, plate
 from src.evaluation.paper.shown import decoded
 from src.evaluation.plots import against, check_installed
 from src.evaluation.suite.suite import methods
+from src.export.picture import write_picture
 from src.guidance.load import announce, load_prior
 from src.guidance.prior import Prior
 from src.guidance.sampling import ddim
@@ -168,9 +168,8 @@ def ambiguity(cfg: Settings, folder: Path) -> list[Measured]:
     for index, grade in enumerate(GRADES, 1):
         here = [i for i, of in enumerate(asked.values()) if of == grade]
         pictures = [Row(method, [images[i] for i in here]) for method, images in rows.items()]
-        sheet = BytesIO()
-        plate([list(asked)[i] for i in here], pictures).save(sheet, "WEBP", quality=90, method=6)
-        write_atomically(folder / f"sheet-{index}.webp", sheet.getvalue())
+        sheet = plate([list(asked)[i] for i in here], pictures)
+        write_picture(folder / f"sheet-{index}.webp", sheet, quality=90, method=6)
     return found
 
 

@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import cache
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from src.evaluation.suite.figures import rows_of
 from src.evaluation.suite.sheets import portrait, thumbnails
 from src.evaluation.verdict import error_beside, of_views
 from src.evaluation.views import Views, of_run
+from src.export.picture import write_picture
 from src.guidance.load import load_prior
 from src.guidance.prior import Prior
 from src.model import Scene, load_scene
@@ -120,9 +120,7 @@ def evaluate(folder: Path, judge_name: str) -> dict[str, Any]:
     }
     method = cfg.system or f"{cfg.loss_name.upper()} {cfg.loss.guidance_scale:g}"
     title = f"{cfg.prompt} · {method} · seed {cfg.seed} · step {step}"
-    picture = BytesIO()
-    portrait(views, outline, title, rows_of(found)).save(picture, "PNG")
-    write_atomically(folder / f"{NAME}.png", picture.getvalue())
+    write_picture(folder / f"{NAME}.png", portrait(views, outline, title, rows_of(found)))
     write_atomically(folder / f"{NAME}.safetensors", save({"views": thumbnails(views)}))
     found["views_sha256"] = file_sha256(folder / f"{NAME}.safetensors")
     # Last: once it is there, everything is.

@@ -10,7 +10,6 @@ import base64
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import jinja2
@@ -19,6 +18,7 @@ from PIL import Image
 from src.arguments import parse, to_write
 from src.door import one_sentence
 from src.errors import UserError
+from src.export.picture import write_picture
 from src.export.sheet import SIDES, sheet
 from src.export.turns import (
     FRAMES,
@@ -72,9 +72,7 @@ def report(folder: Path, rows: str | None = None, columns: str | None = None) ->
     table = write_table(folder, runs)
     html = page(folder, runs, grid, strips, frames)
     write_atomically(folder / "index.html", html.encode())
-    picture = BytesIO()
-    sheet(runs, grid, sides).save(picture, "PNG")
-    write_atomically(folder / "sheet.png", picture.getvalue())
+    write_picture(folder / "sheet.png", sheet(runs, grid, sides))
     return [folder / "index.html", folder / "sheet.png", table]
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from src.arguments import in_range, parse, to_write
 from src.door import one_sentence
 from src.errors import UserError
+from src.export.picture import write_picture
 from src.guidance.load import load_prior
 from src.guidance.prior import PriorConfig
 from src.guidance.sampling import ddim
@@ -78,7 +79,7 @@ def sample(cfg: Settings) -> Path:
     draw = Streams(cfg.seed, 0)("sample/noise")
     latents = ddim(prior, every, cfg.guidance_scale, cfg.steps, draw)
     columns = cfg.n if len(prompts) > 1 else min(cfg.n, 8)
-    grid(prior.decode(latents), columns).save(out)
+    write_picture(out, grid(prior.decode(latents), columns))
     return out
 
 

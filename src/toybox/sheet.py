@@ -15,6 +15,7 @@ from PIL import Image
 from src.arguments import parse, to_write
 from src.door import one_sentence
 from src.errors import UserError
+from src.export.picture import write_picture
 from src.scene.cameras import orbit
 from src.toybox.sample import grid
 from src.toybox.world.captions import MATERIALS, Subject
@@ -57,7 +58,7 @@ def main(arguments: list[str]) -> int:
     if out.suffix not in (".webp", ".png"):
         raise UserError(f"out={out} is no picture: choose a name that ends in .webp or .png")
     to_write(out)
-    sheet().save(out, quality=90)
+    write_picture(out, sheet(), quality=90)
     return 0
 
 

@@ -25,6 +25,7 @@ from src.evaluation.judge.degrade import before_any_background, degrade, jittere
 from src.evaluation.judge.judge import BACKGROUND, ERRORS, load_judge
 from src.evaluation.judge.network import SIZE, network, refuse_to_replace, save, tokenizer
 from src.evaluation.judge.wording import TEMPLATES, Saying, question, true_of, view_of
+from src.export.picture import write_picture
 from src.streams import Streams
 from src.toybox.prior.fitting import Fit, Networks, Recipe, Team
 from src.toybox.sample import grid
@@ -158,7 +159,7 @@ def show(cfg: Settings) -> Path:
     rows = [rgba[:, :3] + (1 - rgba[:, 3:]) * plain for rgba in (clean, bad)]
     rows.append(before_any_background(bad, draw("judge/shown background")))
     path = Path(cfg.folder) / "pictures.png"
-    grid(torch.cat(rows).clamp(0, 1), len(picks), enlarge=1).save(path)
+    write_picture(path, grid(torch.cat(rows).clamp(0, 1), len(picks), enlarge=1))
     return path
 
 

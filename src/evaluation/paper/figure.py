@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from src.arguments import to_write
+from src.export.picture import write_picture
 from src.run.checkpoint import write_atomically
 from src.run.folder import check_own
 
@@ -33,7 +34,7 @@ class Figure(NamedTuple):
         text = "\n\n".join([*paragraphs, markdown(self.numbers)])
         write_atomically(folder / "caption.md", f"{text}\n{MARK}\n".encode())
         write_atomically(folder / "numbers.json", (json.dumps(self.numbers, indent=1) + "\n").encode())
-        self.picture.save(folder / "figure.png", optimize=True)
+        write_picture(folder / "figure.png", self.picture, optimize=True)
 
 
 def open_folder(folder: Path) -> Path:

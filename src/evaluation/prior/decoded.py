@@ -19,6 +19,7 @@ from src.arguments import in_range, parse, to_write
 from src.door import one_sentence
 from src.evaluation.faces import place_of, squares
 from src.evaluation.solids import FIRST_SEED, of_solid
+from src.export.picture import write_picture
 from src.guidance.load import load_prior
 from src.guidance.prior import Prior, PriorConfig
 from src.run.checkpoint import write_atomically
@@ -92,7 +93,7 @@ def main(arguments: list[str]) -> int:
         lines.append(f"| {kind} | {figures.subject:.1f} | {face} | {figures.whole:.1f} |")
         tiles += [torch.cat([true[0], drawn[0]], 1)]
     write_atomically(out, "\n".join([*lines, ""]).encode())
-    grid(torch.stack(tiles), 12, enlarge=1).save(sheet)
+    write_picture(sheet, grid(torch.stack(tiles), 12, enlarge=1))
     print("\n".join(lines))
     return 0
 

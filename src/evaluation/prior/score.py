@@ -21,6 +21,7 @@ from src.evaluation.faces import Faces, of_samples, place_of
 from src.evaluation.judge.judge import BUNDLED, Judge, load_judge
 from src.evaluation.judge.wording import FRONT, VIEWS, Saying, question
 from src.evaluation.verdict import Rate, answers, chosen
+from src.export.picture import write_picture
 from src.guidance.load import load_prior
 from src.guidance.prior import Prior, PriorConfig
 from src.guidance.sampling import ddim
@@ -143,7 +144,7 @@ def score(cfg: Settings) -> str:
     if faces:
         text += "\n" + face_table(judge, images[len(said) :], faces)
     write_atomically(written, text.encode())
-    grid(images, COLUMNS, enlarge=1).save(sheet)
+    write_picture(sheet, grid(images, COLUMNS, enlarge=1))
     return text
 
 

@@ -19,6 +19,7 @@ from src.evaluation.judge.judge import BUNDLED, Judge, load_judge
 from src.evaluation.judge.wording import Question, Saying
 from src.evaluation.prior.score import BATCH
 from src.evaluation.verdict import answers, chosen
+from src.export.picture import write_picture
 from src.guidance.load import load_prior
 from src.guidance.prior import Prior, PriorConfig
 from src.guidance.sampling import ddim
@@ -100,7 +101,7 @@ def measure(cfg: Settings) -> str:
         sheet.append(images[:COLUMNS])
     text = "\n".join(lines) + "\n"
     write_atomically(written, text.encode())
-    grid(torch.cat(sheet), min(cfg.n, COLUMNS), enlarge=1).save(picture)
+    write_picture(picture, grid(torch.cat(sheet), min(cfg.n, COLUMNS), enlarge=1))
     return text
 
 
