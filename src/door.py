@@ -12,7 +12,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
-from functools import wraps
+from functools import cache, wraps
 from pathlib import Path
 from typing import ParamSpec, cast
 
@@ -36,8 +36,9 @@ CONF = Path(__file__).parent.parent / "conf"
 REFUSALS = {errno.EIO, errno.EROFS, errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.ENXIO, errno.EFBIG}
 
 
+@cache
 def register() -> None:
-    """Tell Hydra the types of all settings; idempotent."""
+    """Tell Hydra the types of all settings, once."""
     store = ConfigStore.instance()
     store.store(name="schema", node=RunConfig)
     for name, loss in LOSSES.items():
