@@ -26,7 +26,7 @@ from src.quoting import quoted
 # Commas, brackets, quotes and equals signs in these are the user's own and no grammar of Hydra's.
 TEXTS = (
     *("prompt", "prompts.negative", "out", "prior.path", "prior.small_autoencoder", "video.path"),
-    *("source", "source_prompt", "prior.lora"),
+    *("source", "source_prompt", "prior.lora", "sketch.mesh"),
 )
 KINDS = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
 LAUNCHERS = {name: f"hydra-{name}-launcher" for name in ("joblib", "submitit", "ray")}
@@ -60,7 +60,8 @@ def prepare(arguments: list[str], conf: Path) -> list[str]:
     overrides = _overrides(arguments)
     flags = [argument for argument in arguments if argument not in overrides]
     for override in overrides:
-        if override[0] in "+~" and not override.startswith("+hydra."):  # launchers leave some to be added
+        # Launchers leave some of theirs to be added.
+        if override.startswith(("+", "~")) and not override.startswith("+hydra."):
             raise UserError(
                 f"{override}: settings are neither added nor removed here; write name=value, and {SEE_HELP}"
             )
@@ -213,10 +214,10 @@ def _quote_text(override: str, several: bool) -> str:
         return "prompt=" + ",".join(map(quoted, each))
     if name == "prior.source" and "[" not in value:  # one id, or several runs' ids
         return f"{name}={','.join(f'[{each}]' for each in value.split(','))}"
-    if name.startswith("stage."):  # a system's own: Hydra cannot know its stages
-        return f"++{override}"
     pair = name == "video.size" and re.fullmatch(r"\d+, *\d+", value)  # one size, not two values
-    return f"{name}={quoted(value)}" if name in TEXTS or pair else override
+    stage = re.fullmatch(r"stage\.[^.]+\.(.*)", name)  # a system's own: Hydra cannot know its stages
+    written = f"{name}={quoted(value)}" if (stage[1] if stage else name) in TEXTS or pair else override
+    return f"++{written}" if name.startswith("stage.") else written
 
 
 def prompt_list(setting: str, name: str, conf: Path) -> list[str]:

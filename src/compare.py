@@ -6,11 +6,11 @@ one's gradient is in each fifth of t, the cosines between them, and what a step 
 
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from src.arguments import in_range, parse
-from src.config import RunConfig, check_device
+from src.config import RunConfig, check_device, identity
 from src.door import one_sentence, settings
 from src.errors import UserError
 from src.evaluation.directions import (
@@ -84,11 +84,20 @@ def compare(cfg: Settings) -> Figure:
     runs: dict[str, RunConfig] = {}
     for method in methods(cfg.losses):
         run = settings("prompt=any", f"preset={cfg.preset}", *method.overrides())
-        runs[method.title(run)] = run
+        title = method.title(run)
+        if title in runs:
+            raise UserError(f"losses={cfg.losses}: {title} is there twice: name each once")
+        runs[title] = run
     critics = [run.critic for run in runs.values() if isinstance(run.loss, VSD)]
     if any(other != critics[0] for other in critics):
         raise UserError(f"losses={cfg.losses}: one critic is fitted for all: give every vsd the same")
     first = next(iter(runs.values()))
+    for title, run in runs.items():
+        if identity(replace(run, loss=first.loss, critic=first.critic)) != identity(first):
+            raise UserError(
+                f"losses={cfg.losses}: {title} is more than a loss, and all are asked alike: name settings "
+                "of losses alone"
+            )
     if cfg.path:
         first.prior.path = cfg.path
     prior = load_prior(first.prior, cfg.device)

@@ -29,7 +29,7 @@ from src.run.log import LoggingConfig
 from src.scene.background import BackgroundConfig
 from src.scene.cameras import CameraConfig
 from src.scene.field import FieldConfig
-from src.scene.mesh_rendering import MeshConfig
+from src.scene.mesh_rendering import MeshConfig, Shows
 from src.scene.occupancy import OccupancyConfig
 from src.scene.regularizers import RegularizerConfig
 from src.scene.rendering import RenderConfig
@@ -252,6 +252,11 @@ class RunConfig:
         edits, mesh = self.loss_name == "dds", self.generator is GeneratorKind.mesh
         if edits and mesh:
             raise UserError("loss=dds edits a NeRF or latents, and no mesh: choose another loss")
+        if edits and self.prompts.perp_neg:
+            raise UserError(
+                f"prompts.perp_neg={self.prompts.perp_neg} would turn what is edited and not what it began "
+                "from: leave it out, or choose another loss"
+            )
         if edits and not self.source:
             raise UserError("loss=dds edits what is there: name a finished run, as in source=outputs/NAME")
         if mesh and not self.source and self.mesh.ball is None and not self.sketch.mesh:
@@ -267,6 +272,21 @@ class RunConfig:
         if mesh and (missing := [name for name in ("scipy", "skimage", "trimesh") if not find_spec(name)]):
             raise UserError(
                 f"generator=mesh needs {missing[0]}, which is not installed: pip install -e '.[mesh]'"
+            )
+        if self.sketch.mesh and (self.sketch.radius or 0) > self.field.radius:
+            raise UserError(
+                f"sketch.radius={self.sketch.radius} does not fit into field.radius={self.field.radius}: "
+                "choose less, or leave it out"
+            )
+        if mesh and self.mesh.latent_steps and self.mesh.shows is not Shows.normals:
+            raise UserError(
+                f"mesh.latent_steps={self.mesh.latent_steps} shows normals, and mesh.shows="
+                f"{self.mesh.shows} does not: choose mesh.shows=normals or mesh.latent_steps=0"
+            )
+        if mesh and self.mesh.shows is Shows.normals and not self.optimizer.lr_surface:
+            raise UserError(
+                "optimizer.lr_surface=0 keeps the surface, and mesh.shows=normals has nothing else to learn: "
+                "choose mesh.shows=texture, or more"
             )
         if self.particles > 1 and (mesh or self.source or self.generator is GeneratorKind.latents):
             raise UserError(

@@ -152,17 +152,10 @@ def make_optimizer(cfg: RunConfig, groups: list[dict[str, Any]]) -> AdamW:
     )
 
 
-def there(camera: Cameras, device: torch.device) -> Cameras:
-    """The same cameras on a device."""
-    elevation, azimuth, distance, fov = (numbers.to(device) for numbers in camera[:4])
-    pose = None if camera.pose is None else camera.pose.to(device)
-    return Cameras(elevation, azimuth, distance, fov, camera.height, camera.width, pose)
-
-
 @torch.no_grad()
 def look(cfg: RunConfig, model: Scene, camera: Cameras) -> Rendering:
     """Render for the eye: no jitter, the map as background, no light, no graph."""
-    camera = there(camera, next(model.background.parameters()).device)
+    camera = camera.to(next(model.background.parameters()).device)
     if isinstance(model, MeshModel):
         mesh, skin = model.surface.mesh(), model.skin(cfg.mesh.shows)
         return render_mesh(mesh, edges(mesh), skin, model.background, camera, None, cfg.field.radius)

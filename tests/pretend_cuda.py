@@ -222,6 +222,8 @@ class _Function(TorchFunctionMode):
             with self:
                 return args[0].to("cuda" if func is Tensor.cuda else "cpu")
         if func is Tensor.pin_memory:
+            if tags.on_cuda(args[0]):
+                raise RuntimeError(f"cannot pin a tensor of cuda:0: only memory of the host, at {_line()}")
             return tags.put(args[0].clone(), "_pinned")
         if func in (Tensor.numpy, Tensor.__array__) and tags.on_cuda(args[0]):
             raise TypeError(f"can't convert cuda:0 device type tensor to numpy at {_line()}")

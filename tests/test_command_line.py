@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from src import command_line
-from src.door import CONF
+from src.door import CONF, stages
 from src.errors import UserError
 from tests.runs import settings
 
@@ -53,6 +53,15 @@ def test_the_prompts_of_the_issue_arrive_as_typed(prompt: str) -> None:
 def test_folders_arrive_as_typed() -> None:
     """Oracle: identity."""
     assert settings("prompt=a", "out=/tmp/a, b (c)=[d]").out == "/tmp/a, b (c)=[d]"
+
+
+def test_paths_of_sketches_and_texts_of_stages_arrive_as_typed(tmp_path: Path) -> None:
+    """Oracle: what was typed: brackets, commas, spaces and letters of any alphabet."""
+    path = tmp_path / "löwe, (1) [a].ply"
+    path.touch()
+    assert settings("prompt=a", "preset=smoke", f"sketch.mesh={path}").sketch.mesh == str(path)
+    said = "stage.fine.prompts.negative=grey, (dull)"
+    assert stages("prompt=a", "preset=smoke", "system=magic3d", said)[-1].prompts.negative == "grey, (dull)"
 
 
 def test_the_preset_is_added_only_where_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,6 +129,7 @@ def test_what_is_swept_names_a_job() -> None:
     [
         (["--foo"], "unrecognized arguments: --foo"),
         (["seed"], "seed: settings are written name=value"),
+        (["prompt=a", ""], ": settings are written name=value"),
         (["+x=1"], r"\+x=1: settings are neither added nor removed"),
         (["~seed"], "~seed: settings are neither added nor removed"),
         (

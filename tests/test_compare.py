@@ -17,6 +17,11 @@ from src.compare import Settings, main
             ["prompt=a lion", "losses=[vsd,vsd+critic.rank=8]"],
             "losses=[vsd,vsd+critic.rank=8]: one critic is fitted for all",
         ),
+        (["prompt=a lion", "losses=[sds,sds@100]"], "losses=[sds,sds@100]: SDS 100 is there twice"),
+        (
+            ["prompt=a lion", "losses=[nfsd,nfsd+prompts.negative=ugly]"],
+            "losses=[nfsd,nfsd+prompts.negative=ugly]: NFSD 7.5 + prompts.negative=ugly is more than a loss",
+        ),
         (["prompt=a lion", "pictures=1"], "pictures=1 is out of range: choose 2 to 1000"),
         (["prompt=a lion", "device=tpu"], "device=tpu is unknown: choose cpu, cuda or cuda:0"),
         (["prompt=a lion", "seed=-1"], "seed=-1 is out of range"),

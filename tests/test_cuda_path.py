@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from src import compare, paper
 from src.door import settings
 from src.evaluation import ambiguity, answers, looks, measurements, views
 from src.export import video
@@ -207,6 +208,24 @@ def test_nothing_is_left_behind() -> None:
         assert tensor.is_cuda
     assert tensor.device.type == "cpu"
     assert not torch.cuda.is_available()
+
+
+@pytest.mark.parametrize("number", [3, 4, 5])
+def test_figures_of_stable_diffusion(sd: str, number: int, counts: Counts) -> None:
+    """Oracle: the device refuses to meet the host; numbers that are no NaN."""
+    path = sd.removeprefix("prior.path=")
+    figure = paper.FIGURES[number](paper.Settings(number, "sd21", path, "cuda", pictures=2))
+    json.dumps(figure.numbers, allow_nan=False)
+    assert counts.totals()[1] > 0
+
+
+def test_losses_of_stable_diffusion_compared(sd: str, counts: Counts) -> None:
+    """Oracle: the device refuses to meet the host."""
+    path = sd.removeprefix("prior.path=")
+    compare.compare(
+        compare.Settings("a lion", "[sds,nfsd,vsd]", "paper", path, "cuda", pictures=2, critic_steps=2)
+    )
+    assert counts.totals()[1] > 0
 
 
 def test_questions_to_stable_diffusion(

@@ -162,6 +162,7 @@ def test_a_picture_is_edited_as_latents(tmp_path: Path) -> None:
         (["loss=dds", "generator=latents", "source=RUN"], "holds no latents: choose generator=nerf"),
         (["loss=dds", "source=RUN", "field.hidden=9"], "has field.hidden=8, and this run 9"),
         (["generator=latents", "prompts.perp_neg=1"], "prompts.perp_neg=1.0 tells views apart"),
+        (["loss=dds", "source=x", "prompts.perp_neg=1"], "prompts.perp_neg=1.0 would turn what is edited"),
     ],
 )
 def test_what_cannot_be_edited_is_named(

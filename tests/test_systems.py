@@ -71,7 +71,15 @@ def test_a_systems_folder_is_named_by_all_its_stages() -> None:
         (["system=magic3d", "stage.nope.loss=sds"], "stage.nope is no stage: .* has coarse, fine"),
         (["system=magic3d", "stage.fine.lss=sds"], "there is no setting lss: did you mean loss"),
         (["stage.fine.loss=sds"], "stage.fine is a stage of a system: name the system"),
-        (["system=fantasia3d", "mesh.latent_steps=2"], "mesh.latent_steps=2 .* prior=gaussian has 3"),
+        (
+            ["system=fantasia3d", "stage.geometry.mesh.latent_steps=2"],
+            "mesh.latent_steps=2 .* prior=gaussian has 3",
+        ),
+        (
+            ["system=fantasia3d", "mesh.latent_steps=2"],
+            "mesh.latent_steps=2 shows normals, and mesh.shows=material",
+        ),
+        (["system=prolificdreamer", "optimizer.lr_surface=0"], "optimizer.lr_surface=0 keeps the surface"),
         (["generator=mesh"], "generator=mesh begins from a finished run: name it, .* or begin with a ball"),
     ],
 )

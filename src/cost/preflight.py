@@ -116,13 +116,15 @@ def _measure(cfg: RunConfig, asked: _Asked, stretch: range) -> tuple[float, int,
 
 
 def _refreshed(run: Run) -> float | None:
-    """Bring a scene's occupancy grid up to date, if it has one; returns the share that is occupied."""
+    """Bring every scene's occupancy grid up to date; returns the share of the first one that is occupied."""
     found = run.generator.modules()
-    grid, field = found.get("occupancy"), found.get("field")
-    if not (isinstance(grid, OccupancyGrid) and isinstance(field, Field)):
-        return None
-    grid.update(field, Streams(run.cfg.seed, 0)("occupancy"), 0)
-    return float(grid.bits.double().mean())
+    occupied = None
+    for name, grid in found.items():
+        field = found.get(name.replace("occupancy", "field"))
+        if isinstance(grid, OccupancyGrid) and isinstance(field, Field):
+            grid.update(field, Streams(run.cfg.seed, 0)("occupancy"), 0)
+            occupied = float(grid.bits.double().mean()) if occupied is None else occupied
+    return occupied
 
 
 @contextmanager

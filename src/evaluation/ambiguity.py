@@ -155,11 +155,12 @@ def ambiguity(cfg: Settings, folder: Path) -> list[Measured]:
         each = {method: latents_of(of[prompt], prior, cells) for method, of in chosen.items()} | {OWN: own}
         for method, latents in each.items():
             images = samples if method == OWN else shown(prior, latents)
-            overshoots = 0.0, 0.0
+            overshoots: tuple[float, float | None] = 0.0, 0.0
             if method != OWN:
                 run = chosen[method][prompt]
                 bad = samples_of(run.prompts.negative, 1.0, cfg, prior, cells)
-                overshoots = overshoot(run, prior, spread(own, len(own))), past(latents, own, bad)
+                gone = past(latents, own, bad) if run.loss.guidance_scale == SCALE else None
+                overshoots = overshoot(run, prior, spread(own, len(own))), gone
             found.append(measured((prompt, grade, method), latents, images, own, samples, judge, overshoots))
             rows.setdefault(method, []).append(images[0])
     write_atomically(folder / "cells.csv", as_csv(found).encode())

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import fmean
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from src.evaluation.judge.judge import Judge
 from src.evaluation.looks import object_pixels, saturation, spectrum_detail
 from src.evaluation.overshoot import spread
 from src.evaluation.prior.variety import kinds_seen
-from src.evaluation.suite.intervals import Interval, mean_interval, paired, written
+from src.evaluation.suite.intervals import Cases, Interval, mean_interval, paired, written
 from src.toybox.world.captions import covered, named
 
 GRADES = ("anything", "a class", "a kind", "one thing")  # of conf/prompts/vague_1 ... 4
@@ -37,7 +37,7 @@ class Measured(NamedTuple):
     size: float  # of latents, of the samples'
     fit: float  # share of pictures that show something, and that of a kind that the prompt covers
     diversity: float  # spread of the method's latents over its starts, of the samples'
-    overshoot: float  # how far the latents' mean went past the samples' (`past`); theory: R
+    overshoot: float | None  # how far the latents' mean went past the samples' (`past`); theory: R
 
 
 FIGURES = Measured._fields[5:]
@@ -58,11 +58,11 @@ def measured(
     own: Float[Tensor, "M C h w"],
     samples: Float[Tensor, "M 3 H W"],
     judge: Judge,
-    overshoots: tuple[float, float],
+    overshoots: tuple[float, float | None],
 ) -> Measured:
     """A method's latents and pictures beside the prior's own; `question` is prompt, grade, method.
 
-    `overshoots` are R and what is measured.
+    `overshoots` are R and what is measured, where the samples are of the method's own scale.
     """
     prompt, grade, method = question
     return Measured(
@@ -110,8 +110,8 @@ def table(found: Sequence[Measured]) -> str:
             cells = [_cell(found, figure, method, grade) for grade in GRADES]
             lines.append(f"| {method} | {' | '.join(cells)} |")
         parts.append("\n".join(lines))
-    spreads = [_mean({each.prompt: each.answers for each in found if each.grade == g}) for g in GRADES]
-    answers = "; ".join(f"{g} {spread.mean:.2f}" for g, spread in zip(GRADES, spreads, strict=True))
+    spreads = [fmean(each.answers for each in found if each.grade == grade) for grade in GRADES]
+    answers = "; ".join(f"{grade} {spread:.2f}" for grade, spread in zip(GRADES, spreads, strict=True))
     return "\n\n".join([f"{MARK}: {answers}.", *parts]) + "\n"
 
 
@@ -119,7 +119,7 @@ def short(found: Sequence[Measured]) -> str:
     """Means over all prompts, and differences from the first method at the same prompts, in Markdown."""
     names = list(dict.fromkeys(each.method for each in found))
     values = {
-        (figure, method): {(e.prompt, 0): float(getattr(e, figure)) for e in found if e.method == method}
+        (figure, method): _cases([e for e in found if e.method == method], figure)
         for figure in FIGURES
         for method in names
     }
@@ -127,7 +127,7 @@ def short(found: Sequence[Measured]) -> str:
     lines = [f"| {SHORT} | R | {titles} |", "|---" + "|---:" * (len(FIGURES) + 1) + "|"]
     for method in names:
         R = fmean(e.R for e in found if e.method == method)  # CSD's is infinite
-        cells = [written(mean_interval(values[figure, method]), "{:.2f}".format) for figure in FIGURES]
+        cells = [written(_mean(values[figure, method]), "{:.2f}".format) for figure in FIGURES]
         lines.append(f"| {method} | {R:.2g} | {' | '.join(cells)} |")
     first, *others = [name for name in names if name != OWN]
     lines += ["", f"Less {first} at the same prompts; bold: the interval leaves out 0.", ""]
@@ -135,7 +135,7 @@ def short(found: Sequence[Measured]) -> str:
     signed = "{:+.2f}".format
     for method in others:
         differences = [
-            written(mean_interval(paired(values[figure, method], values[figure, first])), signed, bold=True)
+            written(_mean(paired(values[figure, method], values[figure, first])), signed, bold=True)
             for figure in FIGURES
         ]
         lines.append(f"| {method} − {first} | {' | '.join(differences)} |")
@@ -144,11 +144,17 @@ def short(found: Sequence[Measured]) -> str:
 
 def _cell(found: Sequence[Measured], figure: str, method: str, grade: str) -> str:
     chosen = [each for each in found if (each.method, each.grade) == (method, grade)]
-    return written(_mean({each.prompt: getattr(each, figure) for each in chosen}), "{:.2f}".format)
+    return written(_mean(_cases(chosen, figure)), "{:.2f}".format)
 
 
-def _mean(values: Mapping[str, float]) -> Interval:
-    return mean_interval({(prompt, 0): value for prompt, value in values.items()})
+def _cases(found: Sequence[Measured], figure: str) -> Cases:
+    """A figure by prompt, where it was measured."""
+    values = {(each.prompt, 0): getattr(each, figure) for each in found}
+    return {case: value for case, value in values.items() if value is not None}
+
+
+def _mean(values: Cases) -> Interval | None:
+    return mean_interval(values) if values else None
 
 
 def as_csv(found: Sequence[Measured]) -> str:

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from src.evaluation.paper.figure import Numbers, mean
+from src.evaluation.paper.figure import Mean, Numbers, mean
 from src.evaluation.paper.filters import gaussian
 from src.evaluation.paper.measures import cosine, size
 from src.evaluation.paper.plate import Row, plate
@@ -58,7 +58,7 @@ def ask_all(
     times, found = [], {name: list[Tensor]() for name in losses}
     for row in tqdm(range(len(FIFTHS) * DRAWS), desc="draws", leave=False):
         draw = Streams(seed, row, device=prior.device)
-        t = FIFTHS[row // DRAWS] + (draw("compare/t").uniform(count) * FIFTHS.step).long()
+        t = FIFTHS[row // DRAWS] + (draw.here("compare/t").uniform(count) * FIFTHS.step).long()
         noise = draw("compare/noise").normal(*latents.shape).to(latents)
         needs: dict[str, Tensor] = {}
         for loss in losses.values():
@@ -84,17 +84,27 @@ def fit(critic: Critic, latents: Float[Tensor, "N C h w"], steps: int, seed: int
 
 
 def by_fifth(gradients: Gradients) -> Numbers:
-    """Sizes of single gradients and cosines of each pair of losses, in every fifth of t."""
+    """Sizes of single gradients and cosines of each pair of losses, in every fifth of t.
+
+    A picture's draws are averaged first: they are alike, and no further pictures.
+    """
     names, rows = list(gradients.of), Numbers()
     for fifth, low in enumerate(FIFTHS):
         here = slice(fifth * DRAWS, (fifth + 1) * DRAWS)
         flat = {name: grad[here].flatten(0, 1) for name, grad in gradients.of.items()}
+
         row: dict[str, object] = {"t": f"{low}-{low + FIFTHS.step - 1}"}
-        row |= {f"size of {name}": mean(size(grad)) for name, grad in flat.items()}
+        row |= {f"size of {name}": _over_pictures(size(grad)) for name, grad in flat.items()}
         for i, one in enumerate(names):
-            row |= {f"{one}, {other}": mean(cosine(flat[one], flat[other])) for other in names[i + 1 :]}
+            row |= {
+                f"{one}, {other}": _over_pictures(cosine(flat[one], flat[other])) for other in names[i + 1 :]
+            }
         rows.append(row)
     return rows
+
+
+def _over_pictures(values: Float[Tensor, "rows"]) -> Mean:
+    return mean(values.view(DRAWS, -1).mean(0))
 
 
 def of_means(gradients: Gradients) -> Numbers:

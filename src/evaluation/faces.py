@@ -80,11 +80,18 @@ def squares(
 
 
 def compare(
-    judge: Judge, mine: Float[Tensor, "N 3 SIDE SIDE"], true: Float[Tensor, "M 3 SIDE SIDE"]
+    judge: Judge,
+    mine: Float[Tensor, "N 3 SIDE SIDE"],
+    true: Float[Tensor, "M 3 SIDE SIDE"],
+    views: int = 1,
 ) -> Faces:
-    """Squares beside true ones, of which there are two or more."""
+    """Squares beside true ones, `views` in a row of each instance, of which there are two or more.
+
+    The floor is that of an instance beside the others: another view of itself is nearer than any of them.
+    """
     theirs = judge.images(true)
-    among = (1 - theirs @ theirs.T).fill_diagonal_(math.inf)
+    owner = torch.arange(len(theirs)) // views
+    among = (1 - theirs @ theirs.T).masked_fill(owner[:, None] == owner, math.inf)
     beside = 1 - judge.images(mine) @ theirs.T
     return Faces(float(beside.min(1).values.mean()), float(among.min(1).values.mean()))
 
@@ -111,6 +118,7 @@ def of_views(judge: Judge, views: Views, subject: Subject, pose: Pose) -> Faces:
         judge,
         squares(mine, camera, place),
         torch.cat([squares(seen, camera, place) for seen in true]),
+        views=len(front),
     )
 
 

@@ -89,7 +89,7 @@ def beside_truth(views: Views, subject: Subject) -> tuple[Geometry, Views, Pose]
         nothing = torch.zeros_like(views.opacity)
         views = Views(camera, torch.zeros_like(views.color), nothing, nothing)
     pose, alike, figures, beside = _match(views, truth.tables, truth.hulls)
-    ceiling, pixel = truth.ceiling, pixel_width(camera) / BOUNDING_RADIUS
+    ceiling, pixel = truth.ceiling, pixel_width(camera) / (BOUNDING_RADIUS * pose.scale)
     found = Geometry(
         *figures,
         *ceiling,

@@ -12,7 +12,7 @@ class Janus:
     """Of the views from behind, those that show a front."""
 
     raw: Rate  # as the judge calls them
-    corrected: float | None  # in [0, 1]; None where the judge's error is unknown or tells nothing
+    corrected: float | None  # None where the judge's error is unknown or tells nothing
     sensitivity: float | None  # P(called front | front seen), on true solids of the kind
     false_alarm: float | None  # P(called front | back seen)
 
@@ -20,11 +20,12 @@ class Janus:
 def rogan_gladen(share: float, sensitivity: float, false_alarm: float) -> float | None:
     """True prevalence from what an imperfect test says: (share - false_alarm) / (sensitivity - false_alarm).
 
-    Rogan & Gladen 1978, eq. 1, clipped to [0, 1]; None where the test is no better than a coin.
+    Rogan & Gladen 1978, eq. 1; None where the test is no better than a coin.  Below 0 where fewer alarms were
+    raised than usual: cut off there, run by run, the mean of many would be too large.
     """
     if sensitivity <= false_alarm:
         return None
-    return min(1.0, max(0.0, (share - false_alarm) / (sensitivity - false_alarm)))
+    return (share - false_alarm) / (sensitivity - false_alarm)
 
 
 def measure(verdict: Verdict, judge: Judge, subject: Subject | None) -> Janus | None:

@@ -112,7 +112,7 @@ def backgrounds(images: Float[Tensor, "N 3 S S"]) -> Float[Tensor, "N 3 S S"]:
     the sides; of its blotches (18%) and of another prior's samples it keeps the colours and loses the detail.
     """
     left, right = images[..., :2].mean(-1, keepdim=True), images[..., -2:].mean(-1, keepdim=True)
-    return torch.lerp(left, right, torch.linspace(0, 1, images.shape[-1], dtype=images.dtype))
+    return torch.lerp(left, right, torch.linspace(0, 1, images.shape[-1]).to(images))
 
 
 def object_pixels(images: Float[Tensor, "N 3 S S"]) -> Bool[Tensor, "N S S"]:

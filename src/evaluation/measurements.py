@@ -35,7 +35,7 @@ from src.run.folder import read_manifest, say_what_changed
 from src.run.seal import file_sha256, sealed, unsealed
 from src.toybox.world.captions import Subject, named
 
-VERSION = 4  # of the figures' definitions: raise it with them, and suites evaluate their runs anew
+VERSION = 5  # of the figures' definitions: raise it with them, and suites evaluate their runs anew
 NAME = "evaluation"
 ATTRIBUTES = ("kind", "color", "material", "base", "view")  # that the judge's own error is known for
 

@@ -69,6 +69,10 @@ def judged(folder: Path, judge: Judge, since: float) -> list[Preview]:
     """Every preview of a run, in order of steps; raises UserError where there is none, or a damaged one."""
     kinds, paths = previews_of(folder)
     found = []
+    if not since and read_manifest(folder).get("resumed_from_steps"):
+        raise UserError(
+            f"run={folder} was interrupted, so its files do not tell when it began: give since=SECONDS"
+        )
     began = since or (folder / "config.yaml").stat().st_mtime
     for path in paths:
         try:

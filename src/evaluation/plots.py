@@ -47,13 +47,13 @@ def against(table: Path, x: str, along: str, panels: Mapping[str, str], out: Pat
     endless = [name for name in names if not any(isfinite(float(r[x])) for r in rows if r["method"] == name)]
     for panel, (column, title) in zip(axes, panels.items(), strict=True):
         for index, name in enumerate(names):
-            points = [(float(r[x]), float(r[column])) for r in rows if r["method"] == name]
-            if name not in endless:  # which keep their colours, as other plots of these methods have them
-                _draw(panel, [point for point in points if isfinite(point[0])], index, name)
+            points = [(float(r[x]), float(r[column])) for r in rows if r["method"] == name and r[column]]
+            # Endless ones keep their colours, as other plots of these methods have them.
+            if drawn := [point for point in points if isfinite(point[0])]:
+                _draw(panel, drawn, index, name)
         panel.set_xlabel(along, fontsize=9)
         dress(panel, title)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(names), fontsize=8, frameon=False)
+    legend(figure, len(names))
     if endless:
         figure.suptitle(f"not drawn, {x} being infinite: {', '.join(endless)}", fontsize=8)
     path = out.with_suffix(".png")
@@ -66,6 +66,16 @@ def png(figure: Any) -> bytes:
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=150)
     return file.getvalue()
+
+
+def legend(figure: Any, columns: int) -> None:
+    """One legend below all panels, of whatever any of them shows."""
+    named: dict[str, Any] = {}
+    for panel in figure.axes:
+        handles, labels = panel.get_legend_handles_labels()
+        named |= dict(zip(labels, handles, strict=True))
+    where = "outside lower center"
+    figure.legend(named.values(), named, loc=where, ncols=columns, fontsize=8, frameon=False)
 
 
 def dress(panel: Any, title: str) -> None:

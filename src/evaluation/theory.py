@@ -20,7 +20,7 @@ from src.arguments import parse, to_write
 from src.door import one_sentence
 from src.errors import UserError
 from src.evaluation.answers import OWN
-from src.evaluation.plots import COLORS, check_installed, dress, mark, png
+from src.evaluation.plots import COLORS, check_installed, dress, legend, mark, png
 from src.evaluation.suite.figures import FIGURES
 from src.evaluation.suite.intervals import Interval, mean_interval, written
 from src.run.checkpoint import write_atomically
@@ -73,7 +73,8 @@ def joined(
         of = [row for row in cells if row["method"] == method]
         found[method] = {"R": fmean(float(row["R"]) for row in of)}
         for figure in IN_2D:
-            found[method][figure] = mean_interval({(row["prompt"], 0): float(row[figure]) for row in of})
+            if cases := {(row["prompt"], 0): float(row[figure]) for row in of if row[figure]}:
+                found[method][figure] = mean_interval(cases)
     for row in suite:
         if row["method"] in found and row["figure"] in IN_3D:
             low, high = (float(row[end]) if row[end] else None for end in ("low", "high"))
@@ -118,8 +119,7 @@ def draw(found: Mapping[str, Mapping[str, Any]]) -> bytes:
         panel.axhline(1 if figure == "size" else 0, color="#8A8A8A", linewidth=0.8)
         panel.set_xlabel("R, by the theory", fontsize=9)
         dress(panel, title)
-    named = dict(zip(*reversed(sheet.axes[0].get_legend_handles_labels()), strict=True))
-    sheet.legend(named.values(), named, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
+    legend(sheet, 4)
     return png(sheet)
 
 

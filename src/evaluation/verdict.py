@@ -8,6 +8,7 @@ from torch import Tensor
 
 from src.evaluation.judge.judge import BACKGROUND, Judge
 from src.evaluation.judge.wording import (
+    BACK,
     FRONT,
     TEMPLATES,
     VIEWS,
@@ -20,8 +21,6 @@ from src.evaluation.judge.wording import (
 from src.evaluation.views import Views
 from src.toybox.world.captions import Subject
 from src.toybox.world.shapes import KINDS
-
-BEHIND_DEGREES = 45.0  # views this near to the back are views from behind
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Verdict:
     material: Rate | None
     base: Rate | None
     view: Rate | None  # against the camera's azimuth, away from the borders between two words
-    called_front: Rate | None  # of the views from behind
+    called_front: Rate | None  # of the views from behind, away from those borders
 
 
 def answers(judge: Judge, asked: Question) -> Float[Tensor, "options D"]:
@@ -73,7 +72,6 @@ def of_views(judge: Judge, views: Views, prompt: str, subject: Subject | None) -
     azimuth, elevation = views.camera.azimuth.rad2deg().tolist(), views.camera.elevation.rad2deg().tolist()
     counted = {name: _ask(judge, seen, name, subject) for name in ("kind", "color", "material", "base")}
     sides: list[tuple[str, str]] = []
-    behind: list[bool] = []
     if subject is not None and KINDS[subject.kind].has_front:
         read = answers(judge, Question(tuple(Saying(subject, view) for view in VIEWS), 0))
         for said, turn, up in zip(chosen(seen, read), azimuth, elevation, strict=True):
@@ -81,8 +79,7 @@ def of_views(judge: Judge, views: Views, prompt: str, subject: Subject | None) -
             expected = view_of(turn, up)
             if expected:
                 sides.append((expected, word))
-            if abs((turn % 360) - 180) <= BEHIND_DEGREES + 1e-3:  # float32 radians of 45 degrees
-                behind.append(word == FRONT)
+    behind = [word == FRONT for expected, word in sides if expected == BACK]
     return Verdict(
         r_precision=Rate(nearest.count(0), len(nearest)),
         similarity=float((seen @ judge.texts([prompt]).T).mean()),

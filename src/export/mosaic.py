@@ -11,18 +11,22 @@ from PIL import Image, ImageSequence
 from src.arguments import to_write, typed_path
 from src.door import one_sentence
 from src.errors import UserError
+from src.export.turns import PANELS, panel
 from src.export.video import replace_file
 
 
 def color_frames(run: Path) -> tuple[list[Image.Image], int]:
-    """The colour panels (the first squares) of a run's turntable.webp, and a frame's duration in ms."""
+    """The colour panels of a run's turntable.webp, and a frame's duration in ms."""
     path = run / "turntable.webp"
     if not path.is_file():
         raise UserError(f"{path} is missing: name finished runs' folders, as in outputs/NAME")
-    with Image.open(path) as turntable:
-        frames = [frame.convert("RGB") for frame in ImageSequence.Iterator(turntable)]
-        duration = int(turntable.info.get("duration", 33))
-    return [frame.crop((0, 0, frame.height, frame.height)) for frame in frames], duration
+    try:
+        with Image.open(path) as turntable:
+            frames = [panel(frame.convert("RGB"), PANELS[0]) for frame in ImageSequence.Iterator(turntable)]
+            duration = int(turntable.info.get("duration", 33))
+    except (OSError, EOFError) as error:
+        raise UserError(f"{path} cannot be read ({error}): write it anew with src.export.video") from error
+    return frames, duration
 
 
 def mosaic(runs: list[Path], columns: int, out: Path) -> None:

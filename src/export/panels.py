@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from src.config import RunConfig
-from src.model import MeshModel, Model, Scene, look, there
+from src.model import MeshModel, Model, Scene, look
 from src.scene.cameras import Cameras
 from src.scene.mesh_rendering import mesh_normals
 from src.scene.rendering import Rendering, composite_weights
@@ -92,7 +92,7 @@ def color_depth(view: Rendering, distance: float, radius: float) -> Float[Tensor
 @torch.no_grad()
 def _normals(model: Scene, camera: Cameras, opacity: Tensor) -> Tensor:
     if isinstance(model, MeshModel):
-        return mesh_normals(model.surface.mesh(), there(camera, opacity.device))
+        return mesh_normals(model.surface.mesh(), camera.to(opacity.device))
     return normals(model, camera, opacity)
 
 
@@ -132,7 +132,7 @@ def _density(model: Model, points: Float[Tensor, "*places 3"]) -> Float[Tensor, 
     """Density in the sphere that the renderer looks at, nothing outside."""
     radius = model.field.radius
     inside = points.norm(dim=-1) <= radius
-    return model.field.density(points.clamp(-radius, radius).view(-1, 3)).view(inside.shape) * inside
+    return model.field.density(points.view(-1, 3)).view(inside.shape) * inside
 
 
 def with_legend(depth: Frame, distance: float, radius: float) -> Frame:

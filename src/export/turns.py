@@ -101,7 +101,7 @@ def _read(run: Run, what: Callable[[Image.Image], T]) -> T | None:
             if turntable.width % len(PANELS):
                 raise UserError(f"{path} does not hold {', '.join(PANELS)} side by side: {anew}")
             return what(turntable)
-    except OSError as error:
+    except (OSError, EOFError) as error:  # Pillow's of a frame that is cut short
         raise UserError(f"{path} cannot be read: {anew}") from error
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from src.config import GeneratorKind, RunConfig, as_dict
@@ -141,6 +141,6 @@ def _picture(cfg: RunConfig) -> Float[Tensor, "1 3 side side"]:
         with Image.open(str(cfg.source)) as file:
             side = min(file.size)
             pixels = np.asarray(ImageOps.fit(file.convert("RGB"), (side, side)))
-    except (UnidentifiedImageError, OSError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"source={cfg.source} is no picture that can be read: give a PNG or JPEG") from error
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255

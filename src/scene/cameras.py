@@ -82,7 +82,8 @@ class Cameras(NamedTuple):
         if self.azimuth.device == device:
             return self
         elevation, azimuth, distance, fov = upload(torch.stack(self[:4]), device).unbind(0)
-        return Cameras(elevation, azimuth, distance, fov, self.height, self.width)
+        pose = None if self.pose is None else upload(self.pose, device)
+        return Cameras(elevation, azimuth, distance, fov, self.height, self.width, pose)
 
     def poses(self) -> Float[Tensor, "batch 3 4"]:
         """Camera-to-world matrices: columns right, up, backward (unit, orthogonal) and the origin."""

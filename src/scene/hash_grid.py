@@ -106,9 +106,8 @@ class HashGrid(nn.Module):
             self._triton = InTriton(self.levels)
 
     def forward(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n outputs"]:
-        """Encode points of the unit cube (half a cell beyond it is harmless); no gradient flows to the
-        points.
-        """
+        """Encode points of the unit cube, those outside as the nearest inside; no gradient flows to them."""
+        points = points.clamp(0, 1)
         if self._tcnn is not None:
             return self._tcnn(points, self.table)
         kernels = self.kernels(points.device)

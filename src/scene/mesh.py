@@ -69,12 +69,6 @@ def normal_consistency(mesh: Mesh, edges: Edges) -> Float[Tensor, ""]:
     return (1 - (a * b).sum(1)).mean()
 
 
-def face_consistency(mesh: Mesh, edges: Edges) -> Float[Tensor, ""]:
-    """Mean of 1 - cos between the normals of the two faces at an edge (as ProlificDreamer has it)."""
-    a, b = functional.normalize(scaled_normals(mesh), dim=1, eps=1e-12)[edges.faces[edges.inner]].unbind(1)
-    return (1 - (a * b).sum(1)).mean()
-
-
 def laplacian(mesh: Mesh, edges: Edges) -> Float[Tensor, ""]:
     """Mean distance (world units) of a vertex from the middle of its neighbours, all counting the same."""
     total, count = torch.zeros_like(mesh.vertices), torch.zeros_like(mesh.vertices[:, :1])

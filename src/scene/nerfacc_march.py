@@ -11,7 +11,7 @@ is outside the cube; cells are met with the rounding of added-up steps; opacity 
 
 import nerfacc
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from src.scene.march import March, Samples, clip_to_sphere
@@ -40,10 +40,6 @@ class NerfaccMarch(March):
         if self.reach is not None:
             real &= start < self.reach[rays][ray]
         return Samples(ray[real], (start + 0.5 * length)[real], length[real], points[real])
-
-    def survivors_per_ray(self, rays: slice) -> Int[Tensor, " rays"]:
-        """How many samples survive on each of these rays."""
-        return self.survivors(rays).ray.bincount(minlength=rays.stop - rays.start)
 
 
 def composite(

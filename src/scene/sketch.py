@@ -25,6 +25,7 @@ ENDINGS = (*Y_UP, ".ply", ".stl")
 CELLS = 48  # of the lattice that keeps the distances
 SCATTERED = 100_000  # points of the surface that distances are measured to
 POINTS = 4096  # of the cube, drawn anew at every step
+USUAL, LARGEST = 0.7, 0.875  # of a sketch: world units, and the share of the field that leaves it some room
 THICKNESS = 0.2  # world units: what is asked for is the opacity of so much of the density
 CLAMP = 0.01  # of an opacity, below which wanting more of it pulls no harder
 
@@ -33,19 +34,20 @@ CLAMP = 0.01  # of an opacity, below which wanting more of it pulls no harder
 class SketchConfig:
     """The file, and how strictly it holds; Latent-NeRF's own slack of 0.3 lets thin parts go.
 
-    The shape is put in the middle, its farthest point at `radius` (world units).  Within about `slack` of its
-    surface it says little, and a NeRF is free.  `weight` is quoted as those of the regularisers are.
+    The shape is put in the middle, its farthest point at `radius` (world units; None: Latent-NeRF's 0.7, or
+    less where the field is small).  Within about `slack` of its surface it says little, and a NeRF is free.
+    `weight` is quoted as those of the regularisers are.
     """
 
     mesh: str | None = None  # .glb or .obj with y up, .ply or .stl with z up
     weight: float = 100_000.0
     slack: float = 0.1
-    radius: float = 0.7
+    radius: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("weight", "slack", "radius"):
             value = getattr(self, name)
-            if not value > 0:
+            if value is not None and not value > 0:
                 raise UserError(f"sketch.{name}={value} is out of range: choose more than 0")
         if self.mesh is None:
             return
@@ -108,7 +110,7 @@ class Sketch:
     def __init__(self, cfg: SketchConfig, radius: float, device: torch.device) -> None:
         """Raises UserError where the file cannot be read, or nothing of the lattice lies inside."""
         self.cfg, self.radius = cfg, radius
-        triangles = _triangles(cfg)
+        triangles = _triangles(cfg, cfg.radius or min(USUAL, LARGEST * radius))
         lattice = Lattice(CELLS, radius)
         inside = enclosed(lattice, triangles)
         if not inside.any():
@@ -139,7 +141,7 @@ class Sketch:
         return self.cfg.weight * (strictness * wrong).mean() * (latents_numel / QUOTED_FOR)
 
 
-def _triangles(cfg: SketchConfig) -> Float[Tensor, "F 3 3"]:
+def _triangles(cfg: SketchConfig, radius: float) -> Float[Tensor, "F 3 3"]:
     """A file's triangles, z up, in their place; raises UserError for a file that holds none."""
     import trimesh
 
@@ -157,7 +159,7 @@ def _triangles(cfg: SketchConfig) -> Float[Tensor, "F 3 3"]:
     reach = np.linalg.norm(corners, axis=-1).max()
     if not reach > 0:
         raise UserError(f"sketch.mesh={path} is a single point: give a mesh of triangles")
-    return torch.from_numpy(corners * (cfg.radius / reach))
+    return torch.from_numpy(corners * (radius / reach))
 
 
 def _distance(triangles: Float[Tensor, "F 3 3"], points: Float[Tensor, "V 3"]) -> Float[Tensor, " V"]:

@@ -195,7 +195,8 @@ class Trainings:
         self._watching.join()
         with self._lock:
             if self.current is not None:
-                self.current.ask_to("stop")
+                if not self.current.asked:  # asked again, it would end without saving
+                    self.current.ask_to("stop")
                 self.current.wait()
                 self.current = None
             self._remember()

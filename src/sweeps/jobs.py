@@ -14,7 +14,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -68,12 +68,18 @@ class Failures:
         if sentence is None:
             traceback.print_exception(error)
         print(failure.sentence(), file=sys.stderr, flush=True)
-        (self.notes / f"{number:06d}.json").write_text(json.dumps(failure), encoding="utf-8")
+        with suppress(OSError):  # a full disk is what failed, or will be said by the next that writes
+            (self.notes / f"{number:06d}.json").write_text(json.dumps(failure), encoding="utf-8")
 
     def collect(self) -> list[Failure]:
         """Take the notes away and return them, in the order of the jobs."""
-        found = [Failure(*json.loads(path.read_text())) for path in sorted(self.notes.glob("*.json"))]
-        shutil.rmtree(self.notes)
+        found = []
+        for path in sorted(self.notes.glob("*.json")):
+            try:
+                found.append(Failure(*json.loads(path.read_text(encoding="utf-8"))))
+            except (OSError, ValueError):  # cut short by a full disk
+                found.append(Failure(f"job {int(path.stem)}", "failed, and its note could not be written", 2))
+        shutil.rmtree(self.notes, ignore_errors=True)
         return found
 
 
@@ -101,9 +107,8 @@ def own_gpu(cfg: RunConfig, wait: Callable[[float], None] = time.sleep) -> Itera
     # By the driver's number: two processes may see the same GPU in different places.
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
     names = visible if len(visible) == count else [str(index) for index in range(count)]
-    files = [
-        Path(tempfile.gettempdir()) / f"nfsd3d-{getpass.getuser()}-gpu-{name.strip()}.lock" for name in names
-    ]
+    user = os.getuid() if hasattr(os, "getuid") else getpass.getuser()  # in a container it may have no name
+    files = [Path(tempfile.gettempdir()) / f"nfsd3d-{user}-gpu-{name.strip()}.lock" for name in names]
     while True:
         for index, path in enumerate(files):
             lock = FileLock(path, timeout=0)

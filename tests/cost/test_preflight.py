@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from src import train as training
-from src.assemble import make_guide
+from src.assemble import assemble, make_guide
 from src.config import RunConfig
 from src.cost import preflight as module
 from src.cost.preflight import describe, preflight
@@ -17,6 +17,7 @@ from src.generators.source import Source
 from src.guidance.guide import Guide
 from src.guidance.load import load_prior
 from src.guidance.prior import Prior
+from src.model import as_priced
 from src.step import Run, Step, take_step
 from src.train import train
 from tests.runs import tiny
@@ -78,6 +79,16 @@ def test_a_formed_object_is_priced_and_no_full_cube(tmp_path: Path) -> None:
     ball = 4 / 3 * math.pi * cfg.field.blob_radius**3
     assert row.occupied == pytest.approx(ball / (2 * cfg.field.radius) ** 3, abs=0.01)
     assert f"16x16 with {row.occupied:.0%} of the cube filled" in describe([row])
+
+
+def test_every_particle_is_priced_as_formed(tmp_path: Path) -> None:
+    """Oracle: a grid that nobody refreshed has all of its cells filled."""
+    cfg = as_priced(tiny(tmp_path, "particles=3", "occupancy.resolution=16", "schedule.switch_step=0"), 0)
+    run = assemble(cfg, guide_of(cfg), CPU, None)
+    share = module._refreshed(run)
+    grids = [found for name, found in run.generator.modules().items() if name.startswith("occupancy")]
+    assert [float(grid.bits.double().mean()) < 0.5 for grid in grids] == [True] * 3
+    assert share == float(grids[0].bits.double().mean())
 
 
 def test_a_resumed_run_tries_what_is_left(tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ def test_the_short_table_pairs_prompts(small: ambiguity.Settings, tmp_path: Path
     again = [each for each in found if each.prompt == "a lion"]
     text = (tmp_path / "short.md").read_text("utf-8")
     lines = {line.split(" | ")[0]: line for line in text.splitlines()}
-    assert f"| {(sds.size + again[0].size) / 2:.2f} [" in lines[f"| {sds.method}"]
+    assert f"| {(sds.size + again[0].size) / 2:.2f} |" in lines[f"| {sds.method}"]
     assert (
         f"{(csd.size - sds.size + again[1].size - again[0].size) / 2:+.2f}"
         in lines[f"| {csd.method} − {sds.method}"]

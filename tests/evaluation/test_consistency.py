@@ -1,7 +1,9 @@
 """Turntables that agree with themselves, and some that do not."""
 
+import pytest
 import torch
 
+from src.errors import UserError
 from src.evaluation.consistency import measure
 from src.evaluation.solids import Pose, of_solid
 from src.evaluation.views import AZIMUTHS, Views
@@ -51,6 +53,17 @@ def test_fog_and_shapes_without_depth_are_not_matched() -> None:
     assert measure(flat).unmatched > 0.15
 
 
-def test_nothing_is_consistent() -> None:
-    """Oracle: by definition."""
-    assert measure(EMPTY) == type(measure(EMPTY))(0.0, 0.0)
+@pytest.mark.parametrize("shade", [0.0, 0.5, 1.0])
+def test_one_colour_is_the_same_from_everywhere(shade: float) -> None:
+    """Oracle: what is painted in one colour changes it nowhere, however bright it is and whatever its edges
+    are sampled beside; 1e-5: float32.
+    """
+    lion = of_solid(Subject("lion", "red"), 3, CAMERA)
+    painted = lion._replace(color=shade * lion.opacity.expand_as(lion.color))
+    assert measure(painted).color_difference < 1e-5
+
+
+def test_nothing_is_neither_consistent_nor_not() -> None:
+    """Oracle: it shows no point twice, and so is left out, with the reason."""
+    with pytest.raises(UserError, match="no point"):
+        measure(EMPTY)

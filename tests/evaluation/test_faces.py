@@ -82,6 +82,8 @@ def test_distances_are_to_the_nearest_true_one() -> None:
     found = compare(Colours(), torch.cat([yellow, red]), torch.cat([red, green]))
     assert found.distance == pytest.approx((1 - 1 / math.sqrt(2)) / 2, abs=1e-6)
     assert found.distance_floor == pytest.approx(1, abs=1e-6)
+    twice = compare(Colours(), red, torch.cat([red, red, green, green]), views=2)
+    assert twice.distance_floor == pytest.approx(1, abs=1e-6)  # an instance's other view is no other instance
 
 
 @pytest.mark.parametrize("kind", ["cat", "robot"])
@@ -104,7 +106,7 @@ def test_scrambled_faces_are_far(kind: str) -> None:
 
 
 def test_a_true_solid_has_a_true_face_and_its_back_has_none() -> None:
-    """Oracle: an instance among those that it is held against, and the same turned to the back."""
+    """Oracle: an instance that it is held against, another one, and the first turned to the back."""
     camera = around(VideoConfig(), 64)
     camera = Cameras(*(numbers[:24] for numbers in camera[:4]), 64, 64)
     pose = Pose(0.0, 0.9, (0.05, 0.0, 0.02))
@@ -112,6 +114,8 @@ def test_a_true_solid_has_a_true_face_and_its_back_has_none() -> None:
     judge = load_judge()
     true = of_views(judge, views, Subject("lion"), pose)
     assert true.distance < 1e-3  # the very picture
+    other = of_solid(Subject("lion"), faces.FIRST_SEED + faces.INSTANCES, camera, pose)
+    assert of_views(judge, other, Subject("lion"), pose).distance < 1.5 * true.distance_floor
     turned = of_solid(Subject("lion"), faces.FIRST_SEED, camera, pose._replace(yaw=math.pi))
     assert of_views(judge, turned, Subject("lion"), pose).distance > 5 * true.distance_floor
     with pytest.raises(UserError, match="a mug has no face"):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -35,10 +36,13 @@ def test_the_correction_undoes_the_error(true: float, sensitivity: float, false_
     assert janus.rogan_gladen(said, sensitivity, false_alarm) == pytest.approx(true, abs=1e-9)
 
 
-def test_the_correction_stays_within_0_and_1() -> None:
-    """Oracle: less than the false alarms is none, more than the sensitivity is all; a coin tells nothing."""
-    assert janus.rogan_gladen(0.05, 0.9, 0.1) == 0.0
-    assert janus.rogan_gladen(0.95, 0.9, 0.1) == 1.0
+def test_the_corrections_of_many_runs_average_to_the_truth() -> None:
+    """Oracle: no run is two-faced, and the judge raises its usual false alarms: 0 on average, as the formula
+    is linear; cut off below 0, run by run, it would be 0.03.  A coin tells nothing.
+    """
+    alarms = np.random.default_rng(0).binomial(10, 0.1, 4000) / 10
+    found = [janus.rogan_gladen(float(share), 0.9, 0.1) for share in alarms]
+    assert np.mean(found) == pytest.approx(0, abs=0.01)  # 5 standard errors
     assert janus.rogan_gladen(0.5, 0.3, 0.3) is None
 
 

@@ -37,9 +37,9 @@ def test_both_halves_stand_in_one_row(tmp_path: Path) -> None:
     """
     assert theory.main(written(tmp_path)) == 0
     _, _, nfsd, csd = (tmp_path / "theory.md").read_text("utf-8").splitlines()
-    assert nfsd.startswith("| NFSD 7.5 | 2.5 | +1.50 [")
+    assert nfsd.startswith("| NFSD 7.5 | 2.5 | +1.50 |")
     assert nfsd.endswith("| +0.012 [+0.010, +0.020] | -1.50 [-2.00, -1.00] |")
-    assert csd.startswith("| CSD 7.5 | inf | +8.00 [")
+    assert csd.startswith("| CSD 7.5 | inf | +8.00 |")
     assert csd.endswith("| – | – |")
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -55,6 +56,20 @@ def test_bad_input_is_named(
     """Oracle: exit code 2 and one sentence."""
     assert main(arguments) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_half_a_turntable_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Oracle: exit code 2 and one sentence, for a header that is broken and for frames that are cut short."""
+    noise = np.random.default_rng(0).integers(0, 256, (4, 8, 24, 3), dtype=np.uint8)
+    first, *rest = map(Image.fromarray, noise)
+    first.save(tmp_path / "turntable.webp", save_all=True, append_images=rest, lossless=True)
+    whole = (tmp_path / "turntable.webp").read_bytes()
+    for kept in (10, len(whole) // 2):
+        (tmp_path / "turntable.webp").write_bytes(whole[:kept])
+        assert main([f"out={tmp_path / 'a.webp'}", str(tmp_path)]) == 2
+        said = capsys.readouterr().err
+        assert "turntable.webp cannot be read" in said
+        assert said.count("\n") == 1
 
 
 def test_runs_of_different_length_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -130,6 +130,16 @@ def test_impossible_ranges_are_named(setting: str, value: float, named: str) -> 
         CameraConfig(**{setting: value})
 
 
+def test_poses_go_along_to_another_device() -> None:
+    """Oracle: the camera's own matrices, and none where it has none."""
+    camera = orbit(3, 10.0, 1.5, 45.0, 8)
+    posed = camera._replace(pose=camera.poses())
+    assert camera.to(torch.device("meta")).pose is None
+    moved = posed.to(torch.device("meta"))
+    assert moved.pose is not None
+    assert (moved.pose.device.type, moved.pose.shape) == ("meta", (3, 3, 4))
+
+
 def test_one_camera_sees_what_it_saw_among_others() -> None:
     """Oracle: the rays of the whole batch."""
     cameras = sample_cameras(CameraConfig(), 3, 5, Streams(1, 0)("camera"))

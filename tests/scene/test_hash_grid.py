@@ -11,6 +11,7 @@ from src.errors import UserError
 from src.scene import hash_grid, hash_grid_by_blocks
 from src.scene.hash_grid import HashGrid
 from src.scene.hash_grid_at_once import AtOnce
+from src.scene.hash_grid_by_blocks import ByBlocks
 from src.scene.levels import HashGridConfig, encode_reference, plan_levels
 from src.streams import Streams
 
@@ -120,6 +121,17 @@ def test_evaluation_between_steps_leaves_training_its_gradient() -> None:
         assert not grid(x).requires_grad
     (loss + grid(x).sum()).backward()
     assert torch.equal(grid.table.grad, 2 * expected)
+
+
+@pytest.mark.parametrize("kernels", [ByBlocks, AtOnce])
+def test_outside_the_cube_is_its_nearest_point(kernels: type[ByBlocks] | type[AtOnce]) -> None:
+    """Oracle: the points moved onto the cube's faces by hand; the last level is dense, so that any row beyond
+    is one too many.
+    """
+    grid = grid_of(HashGridConfig(levels=2, log2_table=14, base_resolution=4, max_resolution=16))
+    grid._by_blocks = kernels(grid.levels)
+    outside = 1.5 * points(400) - 0.25
+    assert torch.equal(grid(outside), grid(outside.clamp(0, 1)))
 
 
 def test_a_constant_table_gives_a_constant() -> None:

@@ -6,7 +6,6 @@ from torch import Tensor
 from src.scene.mesh import (
     Mesh,
     edges,
-    face_consistency,
     laplacian,
     normal_consistency,
     scaled_normals,
@@ -44,11 +43,9 @@ def test_penalties_in_closed_form() -> None:
     """
     mesh = Mesh(CORNERS, FACES)
     around = edges(mesh)
-    for penalty in (normal_consistency, face_consistency):
-        torch.testing.assert_close(penalty(mesh, around), torch.tensor(4 / 3).double())
+    torch.testing.assert_close(normal_consistency(mesh, around), torch.tensor(4 / 3).double())
     torch.testing.assert_close(laplacian(mesh, around), torch.tensor(4 / 3 * math.sqrt(3)).double())
     flat = Mesh(torch.tensor([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]]).double(), FACES[:2])
-    assert face_consistency(flat, edges(flat)) < 1e-12
     assert normal_consistency(flat, edges(flat)) < 1e-12
 
 
@@ -57,7 +54,7 @@ def test_penalties_are_smaller_for_smoother_balls() -> None:
     coarse, fine = ball(0.71, 8), ball(0.71, 20)
     noise = torch.randn(fine.vertices.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     rough = Mesh((fine.vertices + 0.01 * noise).requires_grad_(), fine.faces)
-    for penalty in (normal_consistency, face_consistency, laplacian):
+    for penalty in (normal_consistency, laplacian):
         values: list[Tensor] = [penalty(mesh, edges(mesh)) for mesh in (fine, coarse)]
         assert values[0] < values[1]
         worse = penalty(rough, edges(rough))

@@ -14,7 +14,7 @@ from src.model import load_scene
 from src.scene.lattice import Lattice
 from src.scene.sketch import CLAMP, Sketch, SketchConfig, enclosed
 from src.train import train
-from tests.runs import tiny
+from tests.runs import settings, tiny
 
 CPU = torch.device("cpu")
 
@@ -95,6 +95,19 @@ def test_what_cannot_be_a_sketch_is_said(tmp_path: Path) -> None:
         Sketch(SketchConfig(str(tmp_path / "flat.stl")), 1.0, CPU)
     with pytest.raises(UserError, match=r"sketch\.slack=0"):
         SketchConfig(slack=0.0)
+
+
+@pytest.mark.parametrize(("field", "size"), [(1.0, 0.7), (0.6, 0.525)])
+def test_a_sketch_fits_its_field(tmp_path: Path, field: float, size: float) -> None:
+    """Oracle: Latent-NeRF's 0.7, or seven eighths of a smaller field; the farthest corner is inside there and
+    outside a little further on.  What would be cut off is refused.
+    """
+    trimesh.creation.box((0.1, 0.1, 1.2)).export(tmp_path / "rod.ply")
+    sketch = Sketch(SketchConfig(str(tmp_path / "rod.ply")), field, CPU)
+    ends = torch.tensor([[0, 0, z * size] for z in (0.9, 1.1)])
+    assert (sketch.signed_distance(ends) < 0).tolist() == [True, False]
+    with pytest.raises(UserError, match=r"sketch\.radius=0\.7 does not fit into field\.radius=0\.6"):
+        settings("prompt=a", "preset=laptop", f"sketch.mesh={tmp_path / 'rod.ply'}", "sketch.radius=0.7")
 
 
 def test_runs_keep_to_a_sketch_or_begin_as_one(tmp_path: Path) -> None:

@@ -165,6 +165,23 @@ def test_closing_saves_and_the_queue_is_there_again(desk: Desk) -> None:
     assert desk.trainings.queued("b") == desk.job("b")
 
 
+def test_closing_asks_a_training_that_already_saves_no_second_time(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: what it was asked: a second time, and it would end without saving."""
+    desk.trainings.add(desk.job("a"))
+    until(lambda: desk.diary() == ["a begins"])
+    current = desk.trainings.current
+    assert current is not None
+    asked: list[str] = []
+    ask = current.ask_to
+    monkeypatch.setattr(current, "ask_to", lambda what: (asked.append(what), ask(what)))
+    desk.trainings.pause("a")
+    desk.trainings.close()
+    assert asked == ["pause"]
+    assert desk.diary() == ["a begins", "a saves"]
+
+
 def test_a_killed_studio_finds_its_training_again(desk: Desk) -> None:
     """Oracle: what the memory held at the kill: the process goes on, the heir knows it and can end it."""
     desk.trainings.add(desk.job("a"))

@@ -47,6 +47,20 @@ def test_failures_are_named_by_what_was_swept(tmp_path: Path, capsys: pytest.Cap
     assert list((tmp_path / "sweep").iterdir()) == []
 
 
+def test_a_full_disk_hides_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: a note without a word, as a full disk leaves it: the job has failed all the same."""
+
+    def full(path: Path, *_: object, **__: object) -> int:
+        path.touch()
+        raise OSError(28, "No space left on device")
+
+    failures = Failures.below(tmp_path / "sweep", ["loss"])
+    monkeypatch.setattr(Path, "write_text", full)
+    failures.note(3, OVERRIDES, UserError("seed=-1 is out of range"), "seed=-1 is out of range")
+    assert failures.collect() == [Failure("job 3", "failed, and its note could not be written", 2)]
+    assert list((tmp_path / "sweep").iterdir()) == []
+
+
 def test_every_job_has_a_gpu_of_its_own(tmp_path: Path, two_gpus: None) -> None:
     """Oracle: two jobs on two GPUs; a third waits until one is free and takes that one."""
     first, second, third = (unnamed() for _ in range(3))

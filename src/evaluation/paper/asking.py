@@ -30,13 +30,13 @@ def ask(
     for first in range(0, len(latents), AT_ONCE):
         some = slice(first, first + AT_ONCE)
         count = len(latents[some])
-        everywhere = torch.ones(count, dtype=torch.bool, device=latents.device)
+        everywhere = torch.ones(count, dtype=torch.bool)
         nothing = uncond.expand(count, -1, -1)
         needs = {"uncond": everywhere}
         cond = nothing
         if captions is not None:
             needs["cond"], cond = everywhere, prior.embed(captions[some])
-        t_each = torch.full((count,), t, device=latents.device)
+        t_each = torch.full((count,), t)
         text = Text(cond, nothing, nothing)
         found.append(score_terms(prior, Question(latents[some], noise[some], t_each, text), needs))
     return torch.cat([terms.cond for terms in found]), torch.cat([terms.uncond for terms in found])

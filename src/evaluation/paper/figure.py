@@ -6,7 +6,6 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any, NamedTuple
 
-import torch
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
@@ -45,19 +44,19 @@ def open_folder(folder: Path) -> Path:
 
 
 class Mean(NamedTuple):
-    """A mean over pictures and half of its 95% interval (1.96 standard errors; nan of fewer than two)."""
+    """A mean over pictures and half of its 95% interval (1.96 standard errors; None of fewer than two)."""
 
     value: float
-    error: float
+    error: float | None
 
     def __str__(self) -> str:
-        return f"{self.value:.3g} ± {self.error:.1g}" if self.error == self.error else f"{self.value:.3g}"
+        return f"{self.value:.3g}" if self.error is None else f"{self.value:.3g} ± {self.error:.1g}"
 
 
 def mean(values: Float[Tensor, "N"]) -> Mean:
     """The mean of one number a picture."""
-    error = 1.96 * values.double().std() / len(values) ** 0.5 if len(values) > 1 else torch.tensor(torch.nan)
-    return Mean(float(values.double().mean()), float(error))
+    error = 1.96 * float(values.double().std()) / len(values) ** 0.5 if len(values) > 1 else None
+    return Mean(float(values.double().mean()), error)
 
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:

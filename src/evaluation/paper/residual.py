@@ -22,9 +22,9 @@ decoded and clipped; on the right the zero latent.
 
 The paper: "Although we do not expect the residual to be correlated with the image, it may be seen that
 some correlation in fact exists, and furthermore, the residual becomes progressively noisier at smaller
-timesteps t." Measured on {count} pictures, {draws} noises each: the residual's size grows from {small:.2f}
+timesteps t." Measured on {count} pictures, {draws} noises each: the residual's size goes from {small:.2f}
 at t = {t_small} to {large:.2f} at t = {t_large}; the share of its power at fine scales (white noise:
-{white:.2f}) from {coarse:.2f} to {fine:.2f}; and of its energy, what all noises have in common falls from
+{white:.2f}) from {coarse:.2f} to {fine:.2f}; and of its energy, what all noises have in common goes from
 {common_high:.0%} to {common_low:.0%}: {verdict}. Its correlation with the picture's content is largest at
 t = {t_corr}, a cosine of {corr:+.2f}, and {corr_low:+.2f} at t = {t_large}."""
 

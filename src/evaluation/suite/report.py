@@ -23,8 +23,8 @@ def document(name: str, command: str, planned: int, runs: Sequence[Evaluated], s
         f"`{command}`",
         f"{len(runs)} runs of {planned}: {prompts}, {seeds}, {steps} steps.  A cell is the "
         "mean over prompts of the mean over seeds, with its 95% interval (bootstrap over prompts, each with "
-        "its seeds): how far other prompts and seeds might move it.  ↑ higher is better, ↓ lower is better, "
-        "→ 0 near 0 is better.",
+        "its seeds, of six or more): how far other prompts and seeds might move it.  ↑ higher is better, "
+        "↓ lower is better, → 0 near 0 is better.",
         "## Figures",
         _by_figure(FIGURES, [*methods, "beside"], lambda figure: _means(summary, figure)),
     ]

@@ -76,7 +76,7 @@ def fit_denoiser(
     def loss(step: int) -> Tensor:
         if step % LOG_EVERY == 0:
             lessons.take_up()
-        torch.manual_seed((cfg.seed << 32) + step)
+        torch.manual_seed((cfg.seed * 2_654_435_761 + step) % 2**32)  # a processor's generator keeps 32 bits
         posterior, words = lessons.draw(cfg.batch_size, cfg.caption_dropout)
         t = draw_times(cfg.batch_size, cfg.device)
         mean, std = posterior.float().chunk(2, 1)

@@ -36,7 +36,7 @@ PIPELINE = {
 
 def refuse_to_replace(target: Path) -> None:
     """Raise UserError if `target` is there and is anything but an exported prior or empty."""
-    if target.is_file() or (target.is_dir() and any(target.iterdir()) and not _is_ours(target)):
+    if target.is_file() or (target.is_dir() and any(target.iterdir()) and not is_exported(target)):
         raise UserError(
             f"weights={target} is there and is no prior that was exported, so it is not overwritten: "
             "choose another weights=FOLDER"
@@ -92,5 +92,6 @@ def _as_on_the_hub(text_encoder: Path) -> None:
     config.write_text(json.dumps({**json.loads(config.read_text()), "dtype": "float32"}, indent=2))
 
 
-def _is_ours(folder: Path) -> bool:
+def is_exported(folder: Path) -> bool:
+    """Whether a folder holds a prior that `export` left there."""
     return (folder / "model_index.json").is_file() and (folder / "trained.json").is_file()

@@ -11,7 +11,7 @@ import torch
 
 from src.arguments import in_range
 from src.errors import UserError
-from src.toybox.prior.export import refuse_to_replace
+from src.toybox.prior.export import is_exported, refuse_to_replace
 from src.toybox.prior.fitting import Recipe
 
 
@@ -44,7 +44,7 @@ class Settings:
         in_range(self, ["shards"], 1, 9999)  # four digits name a shard
         in_range(self, ["autoencoder_steps"], 0 if self.start else 1, 10**8)
         in_range(self, ["denoiser_steps"], 1, 10**8)
-        if self.start and not (Path(self.start) / "model_index.json").is_file():
+        if self.start and not is_exported(Path(self.start)):
             raise UserError(
                 f"start={self.start}: no exported prior is there; name a folder that holds one, as "
                 "src/toybox/weights does"

@@ -51,13 +51,16 @@ def test_pairing_takes_out_what_two_methods_share() -> None:
     assert mean_interval(paired(better, base)) == pytest.approx((0.5, 0.5, 0.5, 23), abs=1e-12)
 
 
-def test_few_cases_give_wide_intervals_or_none() -> None:
-    """Oracle: one run has no spread; an interval of three values spans them all, prompts or seeds."""
+def test_few_cases_give_no_interval() -> None:
+    """Oracle: a resampled mean stays between the least and the largest of n values, which hold the true
+    middle of a symmetric law in 1 - 2^(1-n): 94% for 5, 97% for 6; six values in a row are nearly spanned.
+    """
     assert mean_interval({("a", 0): 3.0}) == (3.0, None, None, 1)
-    for cases in ({("a", s): float(s) for s in range(3)}, {(p, 0): float(ord(p) - 97) for p in "abc"}):
-        mean, low, high, runs = mean_interval(cases)
-        assert (mean, runs) == (1.0, 3)
-        assert (low, high) == pytest.approx((0, 2), abs=0.01)
+    for cases in ({("a", s): float(s) for s in range(5)}, {(p, 0): float(ord(p) - 97) for p in "abcde"}):
+        assert mean_interval(cases) == (2.0, None, None, 5)
+    _, low, high, _ = mean_interval({("a", s): float(s) for s in range(6)})
+    assert low == pytest.approx(0.5, abs=0.5)
+    assert high == pytest.approx(4.5, abs=0.5)
 
 
 @pytest.mark.parametrize("bad", [{}, {("a", 0): math.nan}, {("a", 0): math.inf}])
