@@ -33,9 +33,10 @@ class DistillationLoss(ABC):
             if not low <= value <= high:  # NaN lies in no range
                 raise UserError(f"loss.{setting.name}={value} is out of range: choose {low:g} to {high:g}")
 
-    @abstractmethod
     def needs(self, t: Int[Tensor, "B"]) -> dict[str, Bool[Tensor, "B"]]:
-        """Mark, for each branch that the loss reads, the samples for which it reads it."""
+        """Mark, for each branch that the loss reads, the samples for which it reads it: two, if no more."""
+        everywhere = torch.ones_like(t, dtype=torch.bool)
+        return {"cond": everywhere, "uncond": everywhere}
 
     @abstractmethod
     def direction(self, terms: ScoreTerms) -> Float[Tensor, "B C h w"]:
@@ -50,36 +51,21 @@ class DistillationLoss(ABC):
         return self.weight(terms) * self.direction(terms)
 
 
-def _cond_and_uncond(t: Int[Tensor, "B"]) -> dict[str, Bool[Tensor, "B"]]:
-    everywhere = torch.ones_like(t, dtype=torch.bool)
-    return {"cond": everywhere, "uncond": everywhere}
-
-
 @dataclass
 class SDS(DistillationLoss):
     """Score distillation sampling: guided(s) - noise (DreamFusion, Poole et al. 2022, eq. 3; NFSD eq. 2)."""
 
     guidance_scale: float = field(default=100.0, metadata=SCALE)
 
-    def needs(self, t: Int[Tensor, "B"]) -> dict[str, Bool[Tensor, "B"]]:
-        return _cond_and_uncond(t)
-
     def direction(self, terms: ScoreTerms) -> Float[Tensor, "B C h w"]:
         return terms.guided(self.guidance_scale) - terms.noise
 
 
 @dataclass
-class SJC(DistillationLoss):
+class SJC(SDS):
     """Score Jacobian chaining in its variance-reduced form (Wang et al. 2022): SDS with w = 1."""
 
-    guidance_scale: float = field(default=100.0, metadata=SCALE)
     sigma_power: float = field(default=0.0, metadata=POWER)
-
-    def needs(self, t: Int[Tensor, "B"]) -> dict[str, Bool[Tensor, "B"]]:
-        return _cond_and_uncond(t)
-
-    def direction(self, terms: ScoreTerms) -> Float[Tensor, "B C h w"]:
-        return terms.guided(self.guidance_scale) - terms.noise
 
 
 @dataclass
@@ -90,9 +76,6 @@ class CSD(DistillationLoss):
     """
 
     guidance_scale: float = field(default=7.5, metadata=SCALE)
-
-    def needs(self, t: Int[Tensor, "B"]) -> dict[str, Bool[Tensor, "B"]]:
-        return _cond_and_uncond(t)
 
     def direction(self, terms: ScoreTerms) -> Float[Tensor, "B C h w"]:
         return self.guidance_scale * (terms.cond - terms.uncond)
@@ -111,7 +94,7 @@ class NFSD(DistillationLoss):
     weight_below_cut: float = field(default=1.0, metadata=SCALE)
 
     def needs(self, t: Int[Tensor, "B"]) -> dict[str, Bool[Tensor, "B"]]:
-        return {**_cond_and_uncond(t), "negative": t >= self.cut}
+        return {**super().needs(t), "negative": t >= self.cut}
 
     def direction(self, terms: ScoreTerms) -> Float[Tensor, "B C h w"]:
         below = (terms.t < self.cut).view(-1, 1, 1, 1)
@@ -130,7 +113,7 @@ class VSD(DistillationLoss):
     guidance_scale: float = field(default=7.5, metadata=SCALE)
 
     def needs(self, t: Int[Tensor, "B"]) -> dict[str, Bool[Tensor, "B"]]:
-        return {**_cond_and_uncond(t), "critic": torch.ones_like(t, dtype=torch.bool)}
+        return {**super().needs(t), "critic": torch.ones_like(t, dtype=torch.bool)}
 
     def direction(self, terms: ScoreTerms) -> Float[Tensor, "B C h w"]:
         return terms.guided(self.guidance_scale) - terms.critic
@@ -144,7 +127,7 @@ class DDS(DistillationLoss):
     sigma_power: float = field(default=0.0, metadata=POWER)
 
     def needs(self, t: Int[Tensor, "B"]) -> dict[str, Bool[Tensor, "B"]]:
-        now = _cond_and_uncond(t)
+        now = super().needs(t)
         return now | {f"{SOURCE}{branch}": mask for branch, mask in now.items()}
 
     def direction(self, terms: ScoreTerms) -> Float[Tensor, "B C h w"]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from src.evaluation.paper.figure import Figure, Numbers
 from src.evaluation.paper.guidance_ladder import clipped
 from src.evaluation.paper.plate import Row, plate
 from src.model import load_run, look
-from src.scene.cameras import Cameras
+from src.scene.cameras import orbit
 
 VIEWS = 8  # around, that are measured
 SHOWN = (0, 3)  # of them, that are looked at: from the front, and from behind to one side
@@ -79,11 +78,8 @@ def figure(runs: Mapping[str, Sequence[RunConfig]]) -> Figure:
 def around(folder: Path) -> Float[Tensor, "V 3 S S"]:
     """A finished run's object before light grey, from cameras all around it."""
     cfg, model, _ = load_run(folder, torch.device("cpu"))
-    turn = torch.arange(VIEWS) * (2 * math.pi / VIEWS)
-    level = torch.full_like(turn, math.radians(cfg.video.elevation_degrees))
-    distance = torch.full_like(turn, cfg.video.distance)
-    fov = torch.full_like(turn, math.radians(cfg.video.fov_degrees))
-    cameras = Cameras(level, turn, distance, fov, SIZE, SIZE)
+    video = cfg.video
+    cameras = orbit(VIEWS, video.elevation_degrees, video.distance, video.fov_degrees, SIZE)
     seen = [look(cfg, model, cameras.one(i)) for i in range(VIEWS)]
     return torch.cat([view.foreground + GREY * (1 - view.opacity) for view in seen]).clamp(0, 1)
 
