@@ -19,10 +19,10 @@ from src.toybox.world.pictures import DEGRADED, OVERHEAD, SHARD, SIZE, TOY_CAMER
 from src.toybox.world.shapes import BASES, KINDS, PAIRS
 
 # What a rebuild took when it was last measured; none of it can be computed here.
-TIME_ON_2_CORES = {
-    "the world": "about 10 minutes",
+TIMES = {
+    "the world": "about 10 minutes on two cores",
     "the autoencoder": "21 minutes on one core, to 31.5 dB",
-    "the denoiser": "{samples} samples; one core is shown 16 to 35 a second",
+    "the denoiser": "{samples} samples; one core is shown 16 to 35 a second, an H100 some 2,000",
 }
 
 TEMPLATE = """\
@@ -56,6 +56,7 @@ pipe("a red ceramic lion, side view").images[0].save("lion.png")
 - Materials ({materials}): plain, {material_names}; and, of a colour of their own, {precious_names}.
 - Some on top of others: {on_top}.
 - Other words for the same: {synonyms}.
+- A material said in other ways: "made of gold", "made of leaves"; "a marble statue of a cat", or sculpture or figurine.
 - Captions may open with {openings} and end with {endings}.
 - Words for several kinds: {vague}.
 - View words, appended to the prompt: "{views}".
@@ -72,7 +73,7 @@ degrees), and {overhead:.0%} of the pictures look down from 60 to 85 degrees. {d
 are degraded the way a half-formed radiance field is (soft density, fog, blur, floaters, flat or violent
 colour) and captioned with words of the negative prompt.
 
-`python -m src.toybox.train` rebuilds it, {shard:,} pictures a shard. On 2 CPU cores:
+`python -m src.toybox.train` makes one like it, {shard:,} pictures a shard:
 
 {times}
 
@@ -130,7 +131,7 @@ def model_card(parameters: dict[str, int], samples: Sequence[int]) -> str:
         overhead=OVERHEAD,
         degraded=DEGRADED,
         shard=SHARD,
-        times="\n".join(f"- {part}: {t.format(samples=shown)}" for part, t in TIME_ON_2_CORES.items()),
+        times="\n".join(f"- {part}: {t.format(samples=shown)}" for part, t in TIMES.items()),
         pairs=len(pairs),
         held_out=", ".join(f"{color} {KINDS[kind].noun}" for kind, color in pairs),
         material_pairs=len(material_pairs),
