@@ -102,7 +102,8 @@ FIGURES = (
         "judge.janus",
         "Janus rate",
         "lower",
-        "the same, corrected by how often the judge calls true fronts and true backs of the kind front",
+        "the same, corrected by how often the judge calls true fronts and true backs of the kind front; "
+        "below 0 where it called fewer backs front than it does of true ones",
         FRONTS,
         percent=True,
         reference=FRONTS,

@@ -56,7 +56,7 @@ pipe("a red ceramic lion, side view").images[0].save("lion.png")
 - Materials ({materials}): plain, {material_names}; and, of a colour of their own, {precious_names}.
 - Some on top of others: {on_top}.
 - Other words for the same: {synonyms}.
-- A material said in other ways: "made of gold", "made of leaves"; "a marble statue of a cat", or sculpture or figurine.
+- A material in other words: "made of gold", "made of leaves"; "a marble statue of a cat" (or figurine).
 - Captions may open with {openings} and end with {endings}.
 - Words for several kinds: {vague}.
 - View words, appended to the prompt: "{views}".
