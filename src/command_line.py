@@ -22,6 +22,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from src.arguments import typed_path
 from src.errors import UserError
 from src.quoting import quoted
+from src.scene.sketch import ENDINGS
 
 # Commas, brackets, quotes and equals signs in these are the user's own and no grammar of Hydra's.
 TEXTS = (
@@ -216,7 +217,11 @@ def _quote_text(override: str, several: bool) -> str:
         return f"{name}={','.join(f'[{each}]' for each in value.split(','))}"
     pair = name == "video.size" and re.fullmatch(r"\d+, *\d+", value)  # one size, not two values
     stage = re.fullmatch(r"stage\.[^.]+\.(.*)", name)  # a system's own: Hydra cannot know its stages
-    written = f"{name}={quoted(value)}" if (stage[1] if stage else name) in TEXTS or pair else override
+    setting = stage[1] if stage else name
+    is_text = setting in TEXTS and not (value == "null" and setting not in ("prompt", "prompts.negative"))
+    written = f"{name}={quoted(value)}" if is_text or pair else override
+    if several and name == "sketch.mesh" and all(each.endswith(ENDINGS) for each in value.split(",")):
+        written = f"{name}={','.join(map(quoted, value.split(',')))}"
     return f"++{written}" if name.startswith("stage.") else written
 
 

@@ -252,11 +252,6 @@ class RunConfig:
         edits, mesh = self.loss_name == "dds", self.generator is GeneratorKind.mesh
         if edits and mesh:
             raise UserError("loss=dds edits a NeRF or latents, and no mesh: choose another loss")
-        if edits and self.prompts.perp_neg:
-            raise UserError(
-                f"prompts.perp_neg={self.prompts.perp_neg} would turn what is edited and not what it began "
-                "from: leave it out, or choose another loss"
-            )
         if edits and not self.source:
             raise UserError("loss=dds edits what is there: name a finished run, as in source=outputs/NAME")
         if mesh and not self.source and self.mesh.ball is None and not self.sketch.mesh:
@@ -273,21 +268,6 @@ class RunConfig:
             raise UserError(
                 f"generator=mesh needs {missing[0]}, which is not installed: pip install -e '.[mesh]'"
             )
-        if self.sketch.mesh and (self.sketch.radius or 0) > self.field.radius:
-            raise UserError(
-                f"sketch.radius={self.sketch.radius} does not fit into field.radius={self.field.radius}: "
-                "choose less, or leave it out"
-            )
-        if mesh and self.mesh.latent_steps and self.mesh.shows is not Shows.normals:
-            raise UserError(
-                f"mesh.latent_steps={self.mesh.latent_steps} shows normals, and mesh.shows="
-                f"{self.mesh.shows} does not: choose mesh.shows=normals or mesh.latent_steps=0"
-            )
-        if mesh and self.mesh.shows is Shows.normals and not self.optimizer.lr_surface:
-            raise UserError(
-                "optimizer.lr_surface=0 keeps the surface, and mesh.shows=normals has nothing else to learn: "
-                "choose mesh.shows=texture, or more"
-            )
         if self.particles > 1 and (mesh or self.source or self.generator is GeneratorKind.latents):
             raise UserError(
                 f"particles={self.particles} are NeRFs begun anew: choose generator=nerf or latent_nerf and "
@@ -296,6 +276,26 @@ class RunConfig:
         if self.source_prompt is not None and not (self.source and self.source_prompt.strip()):
             raise UserError(
                 f'source_prompt="{self.source_prompt}" says what source shows: give both or neither'
+            )
+
+    def check_new(self) -> None:
+        """Refuse what no new run should be; a finished one that is, from before, may still be read."""
+        if self.loss_name == "dds" and self.prompts.perp_neg:
+            raise UserError(
+                f"prompts.perp_neg={self.prompts.perp_neg} would turn what is edited and not what it began "
+                "from: leave it out, or choose another loss"
+            )
+        if self.generator is not GeneratorKind.mesh:
+            return
+        if self.mesh.latent_steps and self.mesh.shows is not Shows.normals:
+            raise UserError(
+                f"mesh.latent_steps={self.mesh.latent_steps} shows normals, and mesh.shows="
+                f"{self.mesh.shows} does not: choose mesh.shows=normals or mesh.latent_steps=0"
+            )
+        if self.mesh.shows is Shows.normals and not self.optimizer.lr_surface:
+            raise UserError(
+                "optimizer.lr_surface=0 keeps the surface, and mesh.shows=normals has nothing else to learn: "
+                "choose mesh.shows=texture, or optimizer.lr_surface above 0"
             )
 
     @property

@@ -50,6 +50,7 @@ def from_hydra(composed: DictConfig) -> RunConfig:
     cfg = OmegaConf.to_object(composed)
     assert isinstance(cfg, RunConfig)
     cfg.schedule.for_run(cfg.steps)
+    cfg.check_new()
     return cfg
 
 

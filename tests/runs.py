@@ -38,7 +38,7 @@ TINY = [
 
 
 def tiny(out: Path, *arguments: str, prompt: str = "a red cube") -> RunConfig:
-    """Settings of a tiny run; later arguments win."""
+    """Settings of a tiny run; later arguments win, but for out and prompt, which are the function's own."""
     return replace(deepcopy(_anywhere(*arguments)), out=str(out), prompt=prompt)
 
 

@@ -60,6 +60,11 @@ def test_paths_of_sketches_and_texts_of_stages_arrive_as_typed(tmp_path: Path) -
     path = tmp_path / "löwe, (1) [a].ply"
     path.touch()
     assert settings("prompt=a", "preset=smoke", f"sketch.mesh={path}").sketch.mesh == str(path)
+    assert settings("prompt=a", "preset=smoke", "sketch.mesh=null").sketch.mesh is None
+    both = f"sketch.mesh={tmp_path / 'ä (1).ply'},{tmp_path / 'b.obj'}"
+    (swept,) = (each for each in command_line.prepare(["-m", "prompt=a", both], CONF) if "sketch" in each)
+    (override,) = OverridesParser.create().parse_overrides([swept])
+    assert override.is_sweep_override() is True
     said = "stage.fine.prompts.negative=grey, (dull)"
     assert stages("prompt=a", "preset=smoke", "system=magic3d", said)[-1].prompts.negative == "grey, (dull)"
 

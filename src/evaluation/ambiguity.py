@@ -36,6 +36,7 @@ from src.evaluation.plots import against, check_installed
 from src.evaluation.suite.suite import methods
 from src.export.picture import write_picture
 from src.guidance.load import announce, load_prior
+from src.guidance.losses import CSD
 from src.guidance.prior import Prior
 from src.guidance.sampling import ddim
 from src.run.checkpoint import write_atomically
@@ -159,7 +160,9 @@ def ambiguity(cfg: Settings, folder: Path) -> list[Measured]:
             if method != OWN:
                 run = chosen[method][prompt]
                 bad = samples_of(run.prompts.negative, 1.0, cfg, prior, cells)
-                gone = past(latents, own, bad) if run.loss.guidance_scale == SCALE else None
+                # Another loss's scale has another mean to rest at, and CSD's is no guidance scale.
+                same = run.loss.guidance_scale == SCALE and not isinstance(run.loss, CSD)
+                gone = past(latents, own, bad) if same else None
                 overshoots = overshoot(run, prior, spread(own, len(own))), gone
             found.append(measured((prompt, grade, method), latents, images, own, samples, judge, overshoots))
             rows.setdefault(method, []).append(images[0])

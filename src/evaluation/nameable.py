@@ -56,23 +56,25 @@ def named_at(previews: list[Preview]) -> Preview | None:
     return last[-1] if last else None
 
 
-def previews_of(folder: Path) -> tuple[tuple[str, ...], list[Path]]:
-    """What a run was asked for, and its previews; raises UserError for a folder that has none."""
+def previews_of(folder: Path, since: float) -> tuple[tuple[str, ...], list[Path]]:
+    """What a run was asked for, and its previews; raises UserError for a folder that has none, or does not
+    tell when it began.
+    """
     paths = sorted((folder / "previews").glob(f"step-{'[0-9]' * 8}.png"))
     prompt = read_manifest(folder).get("prompt")
     if prompt is None or not paths:
         raise UserError(f"run={folder} has no previews: name the folder of a run")
+    if not since and read_manifest(folder).get("resumed_from_steps"):
+        raise UserError(
+            f"run={folder} was continued, so its files do not say when it began: give since=SECONDS"
+        )
     return asked_for(prompt), paths
 
 
 def judged(folder: Path, judge: Judge, since: float) -> list[Preview]:
     """Every preview of a run, in order of steps; raises UserError where there is none, or a damaged one."""
-    kinds, paths = previews_of(folder)
+    kinds, paths = previews_of(folder, since)
     found = []
-    if not since and read_manifest(folder).get("resumed_from_steps"):
-        raise UserError(
-            f"run={folder} was interrupted, so its files do not tell when it began: give since=SECONDS"
-        )
     began = since or (folder / "config.yaml").stat().st_mtime
     for path in paths:
         try:
@@ -91,7 +93,7 @@ def judged(folder: Path, judge: Judge, since: float) -> list[Preview]:
 def main(arguments: list[str]) -> int:
     """Exit code 0, 2 after one sentence about what the user can put right."""
     cfg = parse(Settings, arguments)
-    previews_of(Path(cfg.run))  # said before a judge is loaded
+    previews_of(Path(cfg.run), cfg.since)  # said before a judge is loaded
     previews = judged(Path(cfg.run), load_judge(cfg.judge), cfg.since)
     print("| step | seconds | of its views named |\n|---:|---:|---:|")
     for each in previews:

@@ -35,19 +35,20 @@ def overshoot(cfg: RunConfig, prior: Prior, deviation: float) -> float:
 
 def past(
     latents: Float[Tensor, "N C h w"], own: Float[Tensor, "M C h w"], bad: Float[Tensor, "M C h w"]
-) -> float:
+) -> float | None:
     """How far past the samples' mean the latents' mean lies: x of z* = mu_g + x (mu_g - mu_neg).
 
     `own` are samples at the loss's own scale, `bad` of the negative prompt, unguided.  For Gaussians NFSD's x
     is R (`overshoot`); across that line latents may be anywhere.  A product takes its two means from
     different halves of the samples: from the same ones it would hold the square of their error, which
-    draws x below what it is.
+    draws x below what it is.  None where the halves do not agree on the way there.
     """
     goals, bads = ([half.mean(0) for half in each.chunk(2)] for each in (own, bad))
     ways = [goal - other for goal, other in zip(goals, bads, strict=True)]
     gone = [latents.mean(0) - goal for goal in goals]
+    length = (ways[0] * ways[1]).sum()
     crossed = 0.5 * ((gone[0] * ways[1]).sum() + (gone[1] * ways[0]).sum())
-    return float(crossed / (ways[0] * ways[1]).sum())
+    return float(crossed / length) if length > 0 else None
 
 
 def spread(latents: Float[Tensor, "N C h w"], of_prompt: int) -> float:

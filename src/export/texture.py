@@ -62,7 +62,6 @@ def seen_from_outside(model: Model, depth: float) -> Color:
         pairs = torch.from_numpy(np.stack([points, normals], 1)).to(device)
         for place, normal in (pair.unbind(1) for pair in pairs.split(POINTS)):
             line = place[:, None] - along[:, None] * normal[:, None]
-            # The field knows nothing beyond its cube.
             density, shade = model.field(line.view(-1, 3))
             weights = composite_weights(density.view(len(place), LOOKS), length.expand(len(place), -1))
             seen = torch.einsum("pl,plc->pc", weights, shade.view(len(place), LOOKS, 3))

