@@ -6,34 +6,26 @@ python -m src.export.mosaic out=docs/first-screen.webp columns=4 outputs/<run> o
 import sys
 from pathlib import Path
 
-from PIL import Image, ImageSequence
+from PIL import Image
 
 from src.arguments import to_write, typed_path
 from src.door import one_sentence
 from src.errors import UserError
-from src.export.turns import PANELS, panel
+from src.export.turns import PANELS, pace_of, panel, read_turn
 from src.export.video import replace_file
 
 
-def color_frames(run: Path) -> tuple[list[Image.Image], int]:
-    """The colour panels of a run's turntable.webp, and a frame's duration in ms."""
-    path = run / "turntable.webp"
-    if not path.is_file():
-        raise UserError(f"{path} is missing: name finished runs' folders, as in outputs/NAME")
-    try:
-        with Image.open(path) as turntable:
-            frames = [panel(frame.convert("RGB"), PANELS[0]) for frame in ImageSequence.Iterator(turntable)]
-            duration = int(turntable.info.get("duration", 33))
-    except (OSError, EOFError) as error:
-        raise UserError(f"{path} cannot be read ({error}): write it anew with src.export.video") from error
-    return frames, duration
+def color_frames(run: Path) -> list[Image.Image]:
+    """The colour panels of a run's turntable; raises UserError if there is none."""
+    turn = read_turn(run)
+    if not turn:
+        raise UserError(f"{run}/turntable.webp is missing: name finished runs' folders, as in outputs/NAME")
+    return [panel(frame, PANELS[0]) for frame in turn]
 
 
 def mosaic(runs: list[Path], columns: int, out: Path) -> None:
     """Write all runs' turntables as one animated WebP; raises UserError unless sizes and lengths agree."""
-    loaded = [color_frames(run) for run in runs]
-    duration = loaded[0][1]
-    turns = [frames for frames, _ in loaded]
+    turns, duration = [color_frames(run) for run in runs], pace_of(runs[0])
     if len({(len(frames), frames[0].size) for frames in turns}) > 1:
         raise UserError("the runs' turntables differ in size or length: give runs of one preset")
     width, height = turns[0][0].size

@@ -62,11 +62,11 @@ def report(folder: Path, rows: str | None = None, columns: str | None = None) ->
     check_own(folder, "sweep", {"index.html": "--frame: 0; --frames: "}, ["sheet.png"])
     check_table(folder, "sweep")
     grid = arrange(runs, rows, columns)
-    frames = min(FRAMES, min((count for run in runs if (count := views_of(run))), default=1))
+    frames = min(FRAMES, min((count for run in runs if (count := views_of(run.folder))), default=1))
     strips: list[dict[str, str]] = []
     sides: list[list[Image.Image]] = []
     for run in runs:  # one by one: all turntables of a large sweep would not fit into memory
-        turn = read_turn(run)
+        turn = read_turn(run.folder)
         strips.append({name: _data(strip(turn, name, frames)) for name in PANELS} if turn else {})
         sides.append([panel(turn[i * len(turn) // SIDES], PANELS[0]) for i in range(SIDES)] if turn else [])
     table = write_table(folder, runs)

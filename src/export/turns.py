@@ -7,6 +7,7 @@ by one clock, so that all objects always show the same side, and any side can be
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from io import BytesIO
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from PIL import Image, ImageSequence
@@ -78,12 +79,22 @@ def spoken_value(name: str | None, value: Value) -> str:
     )
 
 
-def views_of(run: Run) -> int:
+def views_of(run: Path) -> int:
     """How many views a run's turntable has; 0 if there is none yet.  Raises UserError as `read_turn` does."""
     return _read(run, lambda turntable: getattr(turntable, "n_frames", 1)) or 0
 
 
-def read_turn(run: Run) -> list[Image.Image]:
+def pace_of(run: Path) -> int:
+    """How long a frame of a run's turntable stays, in ms; 0 if it does not move.  Raises as `read_turn`."""
+
+    def of(turntable: Image.Image) -> int:
+        turntable.load()  # Pillow does not know before
+        return int(turntable.info.get("duration", 0))
+
+    return _read(run, of) or 0
+
+
+def read_turn(run: Path) -> list[Image.Image]:
     """All frames of a run's turntable, panels side by side; none if it has not got that far.
 
     Raises UserError if the file cannot be read.
@@ -91,11 +102,11 @@ def read_turn(run: Run) -> list[Image.Image]:
     return _read(run, lambda turntable: [f.convert("RGB") for f in ImageSequence.Iterator(turntable)]) or []
 
 
-def _read(run: Run, what: Callable[[Image.Image], T]) -> T | None:
-    path = run.folder / "turntable.webp"
+def _read(run: Path, what: Callable[[Image.Image], T]) -> T | None:
+    path = run / "turntable.webp"
     if not path.is_file():
         return None
-    anew = f"write it anew with python -m src.export.video run={run.folder}"
+    anew = f"write it anew with python -m src.export.video run={run}"
     try:
         with Image.open(path) as turntable:
             if turntable.width % len(PANELS):

@@ -90,7 +90,7 @@ def test_labels_speak_the_field_s_terms(runs: list[Run]) -> None:
 @pytest.mark.parametrize("frames", [VIEWS, 4])
 def test_a_strip_has_every_angle_in_its_place(runs: list[Run], frames: int) -> None:
     """Oracle: the colours that the turntable was painted with; WebP may be 6 of 255 off."""
-    turn = read_turn(runs[0])
+    turn = read_turn(runs[0].folder)
     for number, name in enumerate(("colour", "depth", "opacity")):
         with Image.open(BytesIO(strip(turn, name, frames))) as whole:
             pixels = np.asarray(whole.convert("RGB")).astype(int)
@@ -102,23 +102,23 @@ def test_a_strip_has_every_angle_in_its_place(runs: list[Run], frames: int) -> N
 
 def test_large_turntables_become_small_strips(runs: list[Run]) -> None:
     """Oracle: 160 pixels at most, whatever the run's own size."""
-    turn = [frame.resize((3 * 512, 512)) for frame in read_turn(runs[0])]
+    turn = [frame.resize((3 * 512, 512)) for frame in read_turn(runs[0].folder)]
     with Image.open(BytesIO(strip(turn, "colour", 4))) as whole:
         assert whole.size == (4 * 160, 160)
 
 
 def test_a_run_without_a_turntable_has_no_views(runs: list[Run]) -> None:
     """Oracle: one of the five has none."""
-    assert sorted(views_of(run) for run in runs) == [0, *[VIEWS] * 4]
+    assert sorted(views_of(run.folder) for run in runs) == [0, *[VIEWS] * 4]
 
 
 def test_a_turntable_that_is_none_is_named(tmp_path: Path) -> None:
     """Oracle: the sentence names the file and how to make it anew; broken, or without three panels."""
-    path = make_run(tmp_path, turns=False) / "turntable.webp"
-    (run,) = read_runs(tmp_path)
+    folder = make_run(tmp_path, turns=False)
+    path = folder / "turntable.webp"
     path.write_bytes(b"RIFF")
     with pytest.raises(UserError, match=r"turntable\.webp cannot be read: write it anew with python"):
-        read_turn(run)
+        read_turn(folder)
     Image.new("RGB", (25, 12)).save(path)
     with pytest.raises(UserError, match="does not hold colour, depth, opacity side by side"):
-        read_turn(run)
+        read_turn(folder)
