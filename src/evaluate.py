@@ -9,7 +9,7 @@ conf/prompts/NAME.yaml; losses are those of src.train, with @SCALE for another g
 and +NAME=VALUE for any other setting; systems=, in their place, are those of conf/systems.  It trains what is
 not trained yet (train=false: makes do with what is) and evaluates what is not evaluated yet, `workers` runs
 at once on one thread each; stopped at any time, the same command goes on.  OUT (outputs/NAME) gets
-suite.json, suite.md and a sheet of all runs for each seed.
+suite.json, suite.md, runs.csv (a line a run) and a sheet of all runs for each seed.
 """
 
 import json
@@ -33,7 +33,7 @@ from src.evaluation.suite.intervals import Cases
 from src.evaluation.suite.report import document
 from src.evaluation.suite.sheets import Cell, contact_sheet
 from src.evaluation.suite.suite import Case
-from src.evaluation.suite.summary import Evaluated, as_json, summarise
+from src.evaluation.suite.summary import Evaluated, as_csv, as_json, summarise
 from src.export.picture import write_picture
 from src.run.checkpoint import write_atomically
 from src.run.folder import check_own, read_manifest
@@ -82,9 +82,8 @@ def evaluate_runs(folders: list[Path], judge: str) -> int:
 def evaluate_suite(chosen: Suite, command: str) -> int:
     """Train and evaluate what is missing, then write the table and the sheets; 1 if a run failed."""
     out = Path(chosen.out or f"outputs/{Path(chosen.suite).stem}")
-    check_own(
-        out, "out", {"suite.json": '"suite": '}, ["suite.md", *(path.name for path in out.glob(SHEETS))]
-    )
+    ours = ["suite.md", "runs.csv", *(path.name for path in out.glob(SHEETS))]
+    check_own(out, "out", {"suite.json": '"suite": '}, ours)
     methods = suite.chosen_systems(chosen.systems) if chosen.systems else suite.methods(chosen.losses)
     cases = suite.cases(chosen.suite, chosen.preset, methods, chosen.seeds, out)
     to_write(out / "suite.json")
@@ -119,7 +118,7 @@ def evaluate_suite(chosen: Suite, command: str) -> int:
 def _write(
     out: Path, name: str, command: str, cases: list[Case], runs: list[Evaluated], failed: dict[Path, str]
 ) -> None:
-    """suite.json, suite.md and sheet-seed<N>.png."""
+    """suite.json, suite.md, runs.csv and sheet-seed<N>.png."""
     found = summarise(runs, _diversity(runs, out))
     text = document(name, command, len(cases), runs, found)
     rows = [run._asdict() for run in runs]
@@ -127,6 +126,7 @@ def _write(
     whole["failed"] = {folder.name: reason for folder, reason in failed.items()}
     write_atomically(out / "suite.json", (json.dumps(whole, indent=1) + "\n").encode())
     write_atomically(out / "suite.md", text.encode())
+    write_atomically(out / "runs.csv", as_csv(runs).encode())
     print(text)
     prompts = list(dict.fromkeys(case.prompt for case in cases))
     methods = list(dict.fromkeys(case.method for case in cases))

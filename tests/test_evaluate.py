@@ -1,5 +1,6 @@
 """The door: one run's figures, a suite that takes up where it stopped, slips in one sentence."""
 
+import csv
 import json
 import shutil
 import sys
@@ -155,6 +156,13 @@ def test_a_suite_trains_evaluates_and_tabulates_what_is_missing_and_no_more(
     distance = json.loads((run / "evaluation.json").read_text())["figures"]["looks"]["spectrum_distance"]
     assert plain["means"]["looks.spectrum_distance"]["SDS 100"]["mean"] == pytest.approx(distance)
     assert plain["means"]["looks.diversity"]["NFSD 7.5"]["mean"] == 0  # all are copies of one run
+    lines = list(csv.DictReader((out / "runs.csv").read_text().splitlines()))
+    assert {(line["prompt"], line["method"], line["seed"]) for line in lines} == {
+        (one["prompt"], one["method"], str(one["seed"])) for one in plain["evaluations"]
+    }
+    assert all(float(line["looks.spectrum_distance"]) == distance for line in lines)
+    for flag, counts in plain["flags"].items():
+        assert sum(int(line[flag]) for line in lines) == sum(count["hits"] for count in counts.values())
     assert {path.name for path in out.glob("*.png")} == {"sheet-seed0.png", "sheet-seed1.png"}
 
     assert main([*command, "train=false"]) == 0  # nothing failed, because nothing was tried

@@ -1,10 +1,12 @@
 """From the evaluations of a suite to its numbers: means with 95% intervals, paired differences, counts."""
 
+import csv
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple, TypeVar
 
-from src.evaluation.suite.figures import DIVERSITY, FIGURES, FLAGS, Figure, error_of, value_of
+from src.evaluation.suite.figures import DIVERSITY, FIGURES, FLAGS, Figure, error_of, flags_of, value_of
 from src.evaluation.suite.intervals import Cases, Count, Interval, mean_interval, paired, wilson
 from src.toybox.world.captions import named, unseen
 
@@ -81,6 +83,19 @@ def as_json(summary: Summary) -> dict[str, Any]:
         "beside": summary.beside,
         "parts": {part: _plain(means) for part, means in summary.parts.items()},
     }
+
+
+def as_csv(runs: Sequence[Evaluated]) -> str:
+    """A line a run: its figures, empty where it has none, and its flags, 1 where one is up."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    keys = [figure.key for figure in FIGURES if figure is not DIVERSITY]  # which takes several seeds
+    writer.writerow(["prompt", "method", "seed", *keys, *FLAGS])
+    for run in runs:
+        flags = [int(flag in flags_of(run.evaluation)) for flag in FLAGS]
+        figures = [value_of(run.evaluation, key) for key in keys]
+        writer.writerow([run.prompt, run.method, run.seed, *figures, *flags])
+    return file.getvalue()
 
 
 def _cases(runs: Sequence[Evaluated], key: str, method: str) -> Cases:
