@@ -61,8 +61,7 @@ def make_generator(cfg: RunConfig, prior: Prior, device: torch.device, source: S
     for particle in range(cfg.particles):
         model = build(cfg, device, prior.latent_shape[0], particle)
         if isinstance(model.field, LatentField):
-            with torch.no_grad():
-                model.field.colors.matrix.copy_(color_map(prior, Streams(cfg.seed, 0)))
+            model.field.colors.load_state_dict(color_map(prior, Streams(cfg.seed, 0)).state_dict())
         scenes.append(NeRF(cfg, model, prior, sketch))
     return _one_or_several(scenes)
 

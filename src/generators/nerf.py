@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
 
 from src.config import RunConfig
@@ -21,7 +20,7 @@ from src.guidance.prior import Prior
 from src.guidance.schedule import Stage
 from src.model import Model, in_color, parameter_groups
 from src.scene.cameras import Cameras, sample_cameras
-from src.scene.latent_field import LatentField, fit_colors
+from src.scene.latent_field import ColorMap, LatentField, fit_colors
 from src.scene.regularizers import regularize
 from src.scene.rendering import render
 from src.scene.shading import Shader, draw_light
@@ -78,11 +77,11 @@ class NeRF:
 
 
 @torch.no_grad()
-def color_map(prior: Prior, draw: Streams) -> Float[Tensor, "C 3"]:
-    """The matrix that shows this prior's latents best, fitted to its encodings of smooth random patches."""
+def color_map(prior: Prior, draw: Streams) -> ColorMap:
+    """What shows this prior's latents best, fitted to its encodings of smooth random patches."""
     patches = draw("init/colors").uniform(1, PATCHES, 3, PATCH_CELLS, PATCH_CELLS)[0].to(prior.device)
     size = (prior.image_size, prior.image_size)
     pictures = functional.interpolate(patches, size, mode="bilinear", align_corners=False)
     latents = prior.encode(pictures, draw("init/colors-vae"))
     small = functional.adaptive_avg_pool2d(pictures, prior.latent_shape[1:])
-    return fit_colors(*(each.movedim(1, -1).reshape(-1, each.shape[1]) for each in (latents, small)))
+    return ColorMap(*fit_colors(*(e.movedim(1, -1).reshape(-1, e.shape[1]) for e in (latents, small))))

@@ -5,6 +5,8 @@ these and leave the encoder out; its picture is the prior's input.  Latents are 
 a small matrix the same field can be shown, or trained further, in RGB.  N points, C channels.
 """
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -14,30 +16,30 @@ from src.scene.background import Background, BackgroundConfig, Solid, spherical_
 from src.scene.field import Field, FieldConfig, dense_layer
 from src.streams import Stream, Streams
 
-RIDGE = 1e-3  # of the mean square of the latents
-
-# Stable Diffusion's, as Latent-NeRF has it: rows are latent channels, columns red, green and blue.
-STABLE_DIFFUSION = (
-    (0.298, 0.207, 0.208),
-    (0.187, 0.286, 0.173),
-    (-0.158, 0.189, 0.264),
-    (-0.184, -0.271, -0.473),
-)
+RIDGE = 1e-3  # of the latents' mean variance
 
 
 class ColorMap(nn.Module):
-    """rgb = (z A + 1) / 2, with a matrix that is trained along with the field.
+    """rgb = (z A + b + 1) / 2, with a matrix A that is trained along with the field.
 
-    Not cut off at 0 and 1, where a colour would have no gradient back.
+    Latent-NeRF has no b, and one A for Stable Diffusion; here both are fitted to the prior, whose latents
+    need not be centred.  b stays.  Not cut off at 0 and 1, where a colour would have no gradient back.
     """
 
-    def __init__(self, matrix: Float[Tensor, "C 3"]) -> None:
+    offset: Float[Tensor, "3"]
+
+    def __init__(self, matrix: Float[Tensor, "C 3"], offset: Float[Tensor, "3"] | None = None) -> None:
         super().__init__()
         self.matrix = nn.Parameter(matrix.clone())
+        self.register_buffer("offset", torch.zeros(3) if offset is None else offset.clone())
 
     def forward(self, latents: Float[Tensor, "N C"]) -> Float[Tensor, "N 3"]:
         """Colours of latents."""
-        return 0.5 * (latents @ self.matrix + 1)
+        return 0.5 * (latents @ self.matrix + self.offset + 1)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
+        state_dict.setdefault(f"{prefix}offset", torch.zeros(3))  # runs from before there was one
+        super()._load_from_state_dict(state_dict, prefix, *others)
 
 
 class LatentField(Field):
@@ -103,12 +105,18 @@ class ColoredBackground(Background):
 
 
 @torch.no_grad()
-def fit_colors(latents: Float[Tensor, "N C"], colors: Float[Tensor, "N 3"]) -> Float[Tensor, "C 3"]:
-    """The matrix of a colour map that makes colours in [0, 1] of latents best, by ridge regression.
+def fit_colors(
+    latents: Float[Tensor, "N C"], colors: Float[Tensor, "N 3"]
+) -> tuple[Float[Tensor, "C 3"], Float[Tensor, "3"]]:
+    """The matrix and offset of a colour map that make colours in [0, 1] of latents best, by ridge regression.
 
-    For a prior other than Stable Diffusion: of its encodings of any pictures, shrunk to the latents' size.
+    Of a prior's encodings of any pictures, and these shrunk to the latents' size.
     """
-    z = latents.double()
-    gram = z.T @ z / len(z)
-    ridge = RIDGE * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-    return torch.linalg.solve(gram + ridge, z.T @ (2 * colors.double() - 1) / len(z)).to(latents.dtype)
+    z, rgb = latents.double(), 2 * colors.double() - 1
+    centred = z - z.mean(0)
+    spread = centred.T @ centred / len(z)
+    ridge = (
+        RIDGE * spread.diagonal().mean() * torch.eye(len(spread), dtype=spread.dtype, device=spread.device)
+    )
+    matrix = torch.linalg.solve(spread + ridge, centred.T @ rgb / len(z))
+    return matrix.to(latents.dtype), (rgb.mean(0) - z.mean(0) @ matrix).to(latents.dtype)

@@ -38,7 +38,9 @@ def test_latents_are_shown_in_colours_and_a_cut_changes_nothing(tmp_path: Path) 
     assert (whole / "turntable.mp4").exists()
     assert look(cfg, model, orbit(1, 0.0, 1.5, 40.0, 8)).image.shape == (1, 3, 8, 8)
     fitted = color_map(load_prior(cfg.prior, cpu), Streams(cfg.seed, 0))
-    torch.testing.assert_close(matrices[0], fitted)
+    torch.testing.assert_close(matrices[0], fitted.matrix)
+    torch.testing.assert_close(model.field.latent.colors.offset, fitted.offset)
+    assert fitted.offset.abs().sum() > 0
     assert not torch.equal(matrices[1], matrices[0])
 
 

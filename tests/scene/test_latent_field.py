@@ -1,9 +1,8 @@
 import torch
 
 from src.scene.background import BackgroundConfig
-from src.scene.field import Field, FieldConfig
+from src.scene.field import Field, FieldConfig, Precision
 from src.scene.latent_field import (
-    STABLE_DIFFUSION,
     ColoredBackground,
     ColoredField,
     ColorMap,
@@ -15,8 +14,17 @@ from src.scene.levels import HashGridConfig
 from src.scene.texture_field import TextureField
 from src.streams import Streams
 
+# Stable Diffusion's, as Latent-NeRF has it: rows are latent channels, columns red, green and blue.
+STABLE_DIFFUSION = (
+    (0.298, 0.207, 0.208),
+    (0.187, 0.286, 0.173),
+    (-0.158, 0.189, 0.264),
+    (-0.184, -0.271, -0.473),
+)
 CFG = FieldConfig(
-    hidden=16, hash_grid=HashGridConfig(levels=3, log2_table=12, base_resolution=4, max_resolution=16)
+    hidden=16,
+    hash_grid=HashGridConfig(levels=3, log2_table=12, base_resolution=4, max_resolution=16),
+    precision=Precision.float32,  # as textures always are, on processors too that are faster otherwise
 )
 
 
@@ -62,11 +70,24 @@ def test_the_colour_map_is_latent_nerfs() -> None:
 
 
 def test_a_colour_map_is_found_from_pairs() -> None:
-    """Oracle: exactly linear pairs give their matrix, the ridge's thousandth apart."""
-    matrix = Streams(0, 0)("matrix").normal(1, 8, 3)[0]
-    z = Streams(0, 0)("z").normal(1, 500, 8)[0]
-    found = fit_colors(z, 0.5 * (z @ matrix + 1))
-    torch.testing.assert_close(found, matrix, rtol=0.01, atol=0.01)
+    """Oracle: exactly linear pairs, whose latents are far from centred, give their matrix and offset, the
+    ridge's thousandth apart.
+    """
+    matrix, offset = Streams(0, 0)("matrix").normal(1, 8, 3)[0], torch.tensor([0.4, -0.3, 0.1])
+    z = Streams(0, 0)("z").normal(1, 500, 8)[0] + 2
+    found = fit_colors(z, 0.5 * (z @ matrix + offset + 1))
+    torch.testing.assert_close(found[0], matrix, rtol=0.01, atol=0.01)
+    torch.testing.assert_close(found[1], offset, rtol=0, atol=0.03)  # 2 x 8 errors of the matrix add up
+    shown = ColorMap(*found)(z)
+    torch.testing.assert_close(shown, 0.5 * (z @ matrix + offset + 1), rtol=0, atol=0.01)
+
+
+def test_a_map_from_before_it_had_an_offset_is_read() -> None:
+    """Oracle: its matrix, and 0."""
+    colors = ColorMap(torch.zeros(4, 3), torch.ones(3))
+    colors.load_state_dict({"matrix": torch.tensor(STABLE_DIFFUSION)})
+    assert torch.equal(colors.matrix, torch.tensor(STABLE_DIFFUSION))
+    assert torch.equal(colors.offset, torch.zeros(3))
 
 
 def test_a_coloured_scene_is_its_latents_through_the_map() -> None:
@@ -76,15 +97,15 @@ def test_a_coloured_scene_is_its_latents_through_the_map() -> None:
         LatentField(CFG, 4, Streams(3, 0)),
         LatentBackground(BackgroundConfig(), 4, Streams(3, 0)),
     )
-    with torch.no_grad():
-        latent.colors.matrix.copy_(matrix)
+    offset = torch.tensor([0.1, -0.2, 0.3])
+    latent.colors.load_state_dict({"matrix": matrix, "offset": offset})
     seen = ColoredField(latent)
     density, color = seen(points())
-    torch.testing.assert_close(color, 0.5 * (latent(points())[1] @ matrix + 1))
+    torch.testing.assert_close(color, 0.5 * (latent(points())[1] @ matrix + offset + 1))
     assert torch.equal(density, seen.density(points()))
     assert seen.radius == latent.radius
     colored = ColoredBackground(behind, latent.colors)
-    torch.testing.assert_close(colored(points()), 0.5 * (behind(points()) @ matrix + 1))
+    torch.testing.assert_close(colored(points()), 0.5 * (behind(points()) @ matrix + offset + 1))
     assert colored.draw(4, Streams(0, 1)("background")) is not None
 
 
