@@ -15,7 +15,7 @@ suite.json, suite.md, runs.csv (a line a run) and a sheet of all runs for each s
 import json
 import shlex
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,10 +120,11 @@ def _write(
 ) -> None:
     """suite.json, suite.md, runs.csv and sheet-seed<N>.png."""
     found = summarise(runs, _diversity(runs, out))
-    text = document(name, command, len(cases), runs, found)
+    why = {folder.name: reason for folder, reason in failed.items()}
+    planned = Counter(case.method for case in cases)
+    text = document(name, command, planned, runs, found, why)
     rows = [run._asdict() for run in runs]
-    whole = {"suite": name, "command": command, **as_json(found), "evaluations": rows}
-    whole["failed"] = {folder.name: reason for folder, reason in failed.items()}
+    whole = {"suite": name, "command": command, **as_json(found), "evaluations": rows, "failed": why}
     write_atomically(out / "suite.json", (json.dumps(whole, indent=1) + "\n").encode())
     write_atomically(out / "suite.md", text.encode())
     write_atomically(out / "runs.csv", as_csv(runs).encode())

@@ -58,7 +58,7 @@ def test_one_run_gives_figures_and_a_picture(evaluated: Path, judge: str) -> Non
     """Oracle: every group is measured or says why not, and all figures are finite."""
     found = json.loads((evaluated / "evaluation.json").read_text())
     assert set(found["figures"]) | set(found["not_measured"]) == {
-        *("geometry", "judge", "consistency", "failures", "looks")
+        *("geometry", "judge", "consistency", "failures", "looks", "cost")
     }
     assert "zeppelin" in found["not_measured"]["geometry"]
     numbers = [value for group in found["figures"].values() for value in group.values()]

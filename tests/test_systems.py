@@ -1,6 +1,7 @@
 """Systems: stages by rule, each an ordinary run; killed in any of them, they end as if they had not been."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from src import train as training
 from src.config import RunConfig, setting_names
 from src.door import CONF, door, explain, settings, stages
 from src.errors import UserError
+from src.evaluation import looks, measurements
 from src.run.folder import read_manifest, write_manifest
 from src.sweeps.runs import compare_draws, read_runs
 from src.sweeps.table import table
 from src.train import train
+from tests.evaluation.judges import write_tiny_clip
 from tests.runs import TINY
 
 SYSTEMS = sorted((CONF / "systems").glob("*.yaml"))
@@ -49,6 +52,13 @@ def test_what_the_user_types_wins_in_every_stage_or_in_one(tmp_path: Path) -> No
     assert (coarse.system, fine.system) == ("magic3d/coarse", "magic3d")
     assert (coarse.out, fine.source, fine.out) == (f"{tmp_path}/coarse", f"{tmp_path}/coarse", str(tmp_path))
     assert {each.prompt for each in (coarse, fine)} == {"a, b"}
+
+
+@pytest.mark.parametrize("preset", ["laptop", "bench"])
+def test_the_bundled_prior_sees_little_clay_in_any_stage(preset: str) -> None:
+    """Oracle: docs/systems.md's 9% of the views in both of Magic3D's stages, which it takes for holes."""
+    for stage in stages("prompt=a lion", f"preset={preset}", "system=magic3d"):
+        assert (1 - stage.shading.unlit) * stage.shading.textureless == pytest.approx(0.09)
 
 
 def test_a_systems_folder_is_named_by_all_its_stages() -> None:
@@ -147,6 +157,19 @@ def test_a_sweep_shows_the_stages_and_adds_them_up(whole: Path) -> None:
     seconds = [sum(run.manifest["seconds"].values()) for run in runs]
     assert by_title["seconds of all stages"] == [pytest.approx(sum(seconds)), pytest.approx(seconds[1])]
     assert {draws.runs for draws in compare_draws(runs)} == {1}
+
+
+def test_an_evaluation_counts_every_stage(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: by the stages' own manifests: steps, and rows of the UNet, of which SDS asks two a view."""
+    monkeypatch.setattr(looks, "CACHE", tmp_path / "samples")
+    judge = write_tiny_clip(tmp_path, 16)
+    found = measurements.evaluate(Path(shutil.copytree(whole, tmp_path / "run")), str(judge))
+    stages = [read_manifest(whole / stage) for stage in (".", "coarse")]
+    assert found["step"] == sum(stage["step"] for stage in stages) == 6
+    views = sum(stage["step"] * stage["config"]["batch_size"] for stage in stages)
+    assert found["figures"]["cost"]["unet_rows"] == pytest.approx(2 * views)
 
 
 def test_every_stage_is_priced(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -46,8 +46,8 @@ class Failures:
     billboard: `thinness`, the least over the largest horizontal standard deviation of the seen surface, is
     below BILLBOARD_SHARE of its kind's, or below BILLBOARD where the kind is not known.
     divergence: a number of the log, the parameters or the views is not finite, or `opacity_jump` is above
-    JUMP: the largest change of the mean opacity between neighbouring stretches of a thirtieth of the run, as
-    a share of the larger of the two; the first tenth, in which shapes form, does not count.
+    JUMP: the largest change of the mean opacity between neighbouring stretches of a thirtieth of a stage, as
+    a share of the larger of the two; a stage's first tenth, in which shapes form, does not count.
     """
 
     empty: bool
@@ -67,20 +67,27 @@ class Failures:
 
 
 def flags(
-    views: Views, rows: Sequence[Mapping[str, Any]], parameters: Iterable[Tensor], subject: Subject | None
+    views: Views,
+    logs: Sequence[Sequence[Mapping[str, Any]]],
+    parameters: Iterable[Tensor],
+    subject: Subject | None,
 ) -> Failures:
-    """Look for failures in an object's views, its run's log (`metrics.jsonl`, row by row) and its parameters.
+    """Look for failures in an object's views, its parameters and its stages' logs (`metrics.jsonl`, row by
+    row; an ordinary run has one).
 
     Numbers of the views that are not finite count as 0 beyond the flag that they raise.  Raises UserError
     where the subject is known and numba is missing.
     """
     maps = (views.color, views.opacity, views.depth)
-    numbers = [value for row in rows for value in row.values() if isinstance(value, int | float)]
+    numbers = [
+        value for rows in logs for row in rows for value in row.values() if isinstance(value, int | float)
+    ]
     finite = all(map(math.isfinite, numbers))
     finite = finite and all(bool(tensor.isfinite().all()) for tensor in (*maps, *parameters))
     views = Views(views.camera, *(map_.nan_to_num(0.0, 0.0, 0.0) for map_ in maps))
     opaque, half, loose = float(silhouettes(views).float().mean()), half_clear(views), loose_share(views)
-    thin, jump = thinness(views), opacity_jump([float(row["opacity"]) for row in rows])
+    thin = thinness(views)
+    jump = max((opacity_jump([float(row["opacity"]) for row in rows]) for rows in logs), default=0.0)
     thinnest = BILLBOARD if subject is None else BILLBOARD_SHARE * known(subject, views.camera).thinness
     return Failures(
         empty=opaque < EMPTY,

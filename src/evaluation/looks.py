@@ -23,6 +23,7 @@ from torch import Tensor
 
 from src.config import RunConfig
 from src.errors import UserError
+from src.evaluation.views import as_shown
 from src.guidance.prior import Prior
 from src.guidance.prompts import view_words
 from src.guidance.sampling import ddim
@@ -167,7 +168,7 @@ def pictures_of(cfg: RunConfig, model: Scene, samples: Float[Tensor, "N 3 S S"])
     pictures = []
     for i in range(len(samples)):
         view = look(cfg, model, camera.one(i))
-        pictures.append(view.foreground.cpu() + (1 - view.opacity.cpu()) * behind[i])
+        pictures.append(as_shown(view) + (1 - view.opacity.cpu()) * behind[i])
     return torch.cat(pictures)
 
 

@@ -5,7 +5,7 @@ evaluation.json  evaluation.png  evaluation.safetensors (eight small views, for 
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -30,12 +30,12 @@ from src.export.picture import write_picture
 from src.guidance.load import load_prior
 from src.guidance.prior import Prior
 from src.model import Scene, load_scene
-from src.run.checkpoint import write_atomically
+from src.run.checkpoint import load_latest, write_atomically
 from src.run.folder import read_manifest, say_what_changed
 from src.run.seal import file_sha256, sealed, unsealed
 from src.toybox.world.captions import Subject, named
 
-VERSION = 5  # of the figures' definitions: raise it with them, and suites evaluate their runs anew
+VERSION = 6  # of the figures' definitions: raise it with them, and suites evaluate their runs anew
 NAME = "evaluation"
 ATTRIBUTES = ("kind", "color", "material", "base", "view")  # that the judge's own error is known for
 
@@ -79,6 +79,8 @@ def evaluate(folder: Path, judge_name: str) -> dict[str, Any]:
     say_what_changed(folder)
     judge = judge_named(judge_name)
     views, subject = of_run(cfg, model), named(cfg.prompt)
+    before = sorted(path.parent for path in folder.glob("*/manifest.json")) if cfg.system else []
+    stages = [*before, folder]
     outline, pose = None, Pose()
 
     def shape() -> dict[str, Any]:
@@ -94,7 +96,8 @@ def evaluate(folder: Path, judge_name: str) -> dict[str, Any]:
         "geometry": shape,
         "judge": lambda: _judged(judge, views, cfg.prompt, subject),
         "consistency": lambda: asdict(consistency.measure(views)),
-        "failures": lambda: asdict(failures.flags(views, _metrics(folder), parameters, subject)),
+        "failures": lambda: asdict(failures.flags(views, [*map(_metrics, stages)], parameters, subject)),
+        "cost": lambda: _cost(stages),
         "looks": lambda: _looks(folder, cfg, model),
     }
     if subject is not None and faces.place_of(subject.kind, subject.base) is not None:
@@ -112,14 +115,14 @@ def evaluate(folder: Path, judge_name: str) -> dict[str, Any]:
         "loss": cfg.loss_name,
         "guidance_scale": cfg.loss.guidance_scale,
         "seed": cfg.seed,
-        "step": step,
+        "step": step + sum(read_manifest(stage)["step"] for stage in before),  # of all stages
         "figures": figures,
         "not_measured": not_measured,
         "judge": {"name": judge.name, "errors": {name: error_beside(judge, name) for name in ATTRIBUTES}},
         "made_with": made_with(folder, judge.sha256),
     }
     method = cfg.system or f"{cfg.loss_name.upper()} {cfg.loss.guidance_scale:g}"
-    title = f"{cfg.prompt} · {method} · seed {cfg.seed} · step {step}"
+    title = f"{cfg.prompt} · {method} · seed {cfg.seed} · step {found['step']}"
     write_picture(folder / f"{NAME}.png", portrait(views, outline, title, rows_of(found)))
     write_atomically(folder / f"{NAME}.safetensors", save({"views": thumbnails(views)}))
     found["views_sha256"] = file_sha256(folder / f"{NAME}.safetensors")
@@ -141,6 +144,17 @@ def _judged(judge: Judge, views: Views, prompt: str, subject: Subject | None) ->
         figures["janus"] = turned.corrected
         figures |= {"janus_sensitivity": turned.sensitivity, "janus_false_alarm": turned.false_alarm}
     return figures
+
+
+def _cost(stages: Sequence[Path]) -> dict[str, int]:
+    """What the UNet was asked in all stages, by what their checkpoints say."""
+    rows = 0
+    for stage in stages:
+        saved = load_latest(stage / "checkpoints")
+        if saved is None or "unet_rows" not in saved.facts:
+            raise UserError(f"{stage} holds no checkpoint that says how often it asked the UNet")
+        rows += saved.facts["unet_rows"]
+    return {"unet_rows": rows}
 
 
 def _metrics(folder: Path) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from torch import Tensor
 from src.config import RunConfig, VideoConfig
 from src.model import Scene, look
 from src.scene.cameras import Cameras
+from src.scene.rendering import Rendering
 
 AZIMUTHS = 24
 ELEVATIONS_DEGREES = (0.0, 30.0)
@@ -64,7 +65,14 @@ def of_run(cfg: RunConfig, model: Scene, size: int = SIZE) -> Views:
         seen = look(cfg, model, here)
         far = here.distance + cfg.field.radius  # where the renderer lets rays end that pass through
         ends = (seen.depth.cpu() - (1 - seen.opacity.cpu()) * far) / seen.opacity.cpu().clamp(min=1e-6)
-        color.append(seen.foreground.cpu())
+        color.append(as_shown(seen))
         opacity.append(seen.opacity.cpu())
         depth.append(ends)
     return Views(camera, torch.cat(color), torch.cat(opacity), torch.cat(depth))
+
+
+def as_shown(seen: Rendering) -> Float[Tensor, "B 3 H W"]:
+    """Colours times opacity as a picture has them: those that a latent field's colour map makes may be less
+    than 0, and more than 1.
+    """
+    return seen.foreground.cpu().clamp(min=0).minimum(seen.opacity.cpu())

@@ -23,7 +23,7 @@ LOG = [{"step": i, "opacity": 0.2 + 0.01 * (i % 7), "draws": "00ff"} for i in ra
 )
 def test_each_failure_raises_its_own_flag_alone(views: Views, flag: str | None) -> None:
     """Oracle: how the scene was made."""
-    assert flags(views, LOG, [torch.ones(3)], None).names() == ([flag] if flag else [])
+    assert flags(views, [LOG], [torch.ones(3)], None).names() == ([flag] if flag else [])
 
 
 @pytest.mark.parametrize(
@@ -90,10 +90,10 @@ def test_numbers_that_are_not_finite_are_divergence(bad: float) -> None:
     spoiled = SOLID_BALL._replace(color=SOLID_BALL.color.clone())
     spoiled.color[5, 1, 24, 24] = bad
     for found in (
-        flags(SOLID_BALL, [*LOG, {"step": 300, "opacity": bad}], [], None),
-        flags(SOLID_BALL, [*LOG, {"step": 300, "opacity": 0.2, "gradient": bad}], [], None),
-        flags(SOLID_BALL, LOG, [torch.ones(2), torch.tensor([1.0, bad])], None),
-        flags(spoiled, LOG, [], None),
+        flags(SOLID_BALL, [[*LOG, {"step": 300, "opacity": bad}]], [], None),
+        flags(SOLID_BALL, [[*LOG, {"step": 300, "opacity": 0.2, "gradient": bad}]], [], None),
+        flags(SOLID_BALL, [LOG], [torch.ones(2), torch.tensor([1.0, bad])], None),
+        flags(spoiled, [LOG], [], None),
     ):
         assert found.names() == ["divergence"]
         assert math.isfinite(found.opacity_jump)
@@ -103,7 +103,11 @@ def test_opacity_that_jumps_is_divergence() -> None:
     """Oracle: a collapse to 0.01 and a jump to 0.9 at step 200; growth from nothing at the start is none."""
     for after in (0.01, 0.9):
         rows = [{"step": i, "opacity": 0.2 if i < 200 else after} for i in range(300)]
-        assert flags(SOLID_BALL, rows, [], None).names() == ["divergence"]
+        assert flags(SOLID_BALL, [rows], [], None).names() == ["divergence"]
+    still = [{"step": i, "opacity": 0.2} for i in range(300)]
+    assert flags(SOLID_BALL, [rows, still], [], None).names() == ["divergence"]  # in a stage before the last
+    full = [{"step": i, "opacity": 0.9} for i in range(300)]
+    assert flags(SOLID_BALL, [still, full], [], None).names() == []  # a stage begins as it likes
     assert failures.opacity_jump([0.2] * 200 + [0.9] * 100) == pytest.approx(0.7 / 0.9)
     assert failures.opacity_jump([0.01] * 30 + [0.3] * 270) == 0
     assert failures.opacity_jump([0.2, 0.9] * 8) == 0  # too short to tell

@@ -9,9 +9,11 @@ from torch import Tensor
 
 from src.errors import UserError
 from src.evaluation import looks
+from src.evaluation.views import around, as_shown
 from src.guidance.gaussian import gaussian_prior
 from src.guidance.prior import Prior
-from src.model import build
+from src.model import build, look
+from src.streams import Streams
 from tests.runs import tiny
 
 
@@ -129,3 +131,21 @@ def test_the_run_stands_before_the_samples_backgrounds(tmp_path: Path) -> None:
     samples = discs(4, 1)[..., ::4, ::4]
     pictures = looks.pictures_of(cfg, build(cfg, torch.device("cpu")), samples)
     torch.testing.assert_close(pictures, looks.backgrounds(samples), rtol=0, atol=1e-6)
+
+
+def test_colours_of_latents_are_measured_as_pictures_have_them(tmp_path: Path) -> None:
+    """Oracle: a colour map made ten times as steep goes beyond 0 and 1, and what is measured does not; where
+    it stays between, nothing changes.
+    """
+    cfg = tiny(tmp_path, "generator=latent_nerf", "field.blob_density=100")
+    model = build(cfg, torch.device("cpu"), 4)
+    camera, colors = around(cfg.video, 8).one(0), model.field.colors
+    colors.load_state_dict({"matrix": Streams(0, 0)("matrix").normal(1, 4, 3)[0]})
+    mild = look(cfg, model, camera)
+    torch.testing.assert_close(as_shown(mild), mild.foreground)
+    colors.load_state_dict({"matrix": 1e5 * colors.matrix})
+    steep = look(cfg, model, camera)
+    assert steep.foreground.min() < -1
+    assert (steep.foreground - steep.opacity).max() > 1
+    assert as_shown(steep).min() >= 0
+    assert (as_shown(steep) <= steep.opacity).all()

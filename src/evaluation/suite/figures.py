@@ -162,6 +162,13 @@ FIGURES = (
         reference="samples {saturation_of_samples:.3f}, floor {saturation_excess_floor:.3f}",
     ),
     DIVERSITY,
+    Figure(
+        "cost.unet_rows",
+        "asked of the UNet",
+        "lower",
+        "how many noises the prior's UNet predicted, and VSD's critic, in all stages of a run",
+        digits=0,
+    ),
 )
 FLAGS = ("empty", "fog", "floaters", "billboard", "divergence")
 

@@ -12,8 +12,18 @@ ARROWS = {"higher": "↑", "lower": "↓", "near 0": "→ 0"}  # which way is be
 MAIN = ("geometry.iou_share", "judge.r_precision", "judge.kind", "judge.color", "looks.spectrum_distance")
 
 
-def document(name: str, command: str, planned: int, runs: Sequence[Evaluated], summary: Summary) -> str:
-    """How it was made, the tables, and what each figure means."""
+def document(
+    name: str,
+    command: str,
+    planned: Mapping[str, int],
+    runs: Sequence[Evaluated],
+    summary: Summary,
+    failed: Mapping[str, str],
+) -> str:
+    """How it was made, the tables, and what each figure means.
+
+    `planned` has every method's runs, and `failed` why some of these are not there, by their folders' names.
+    """
     prompts = _counted(len({run.prompt for run in runs}), "prompt")
     seeds = _counted(len({run.seed for run in runs}), "seed")
     steps = " or ".join(str(step) for step in sorted({run.evaluation["step"] for run in runs}))
@@ -21,7 +31,7 @@ def document(name: str, command: str, planned: int, runs: Sequence[Evaluated], s
     text = [
         f"# {name}: {', '.join(methods)}",
         f"`{command}`",
-        f"{len(runs)} runs of {planned}: {prompts}, {seeds}, {steps} steps.  A cell is the "
+        f"{len(runs)} runs of {sum(planned.values())}: {prompts}, {seeds}, {steps} steps.  A cell is the "
         "mean over prompts of the mean over seeds, with its 95% interval (bootstrap over prompts, each with "
         "its seeds, of six or more): how far other prompts and seeds might move it.  ↑ higher is better, "
         "↓ lower is better, → 0 near 0 is better.",
@@ -46,6 +56,11 @@ def document(name: str, command: str, planned: int, runs: Sequence[Evaluated], s
             {flag: [_count(row.get(method)) for method in methods] for flag, row in summary.flags.items()},
         ),
     ]
+    there = {method: summary.runs.get(method, 0) for method in planned}
+    if missing := [f"{there[m]} of {count} by {m}" for m, count in planned.items() if there[m] < count]:
+        text.append(f"Not all runs are there, and no mean counts those that are not: {', '.join(missing)}.")
+    if failed:
+        text.append("\n".join(f"- {folder} failed: {reason}" for folder, reason in failed.items()))
     chosen = [figure for figure in FIGURES if figure.key in MAIN]
     for part, means in summary.parts.items():
         rows = {

@@ -33,6 +33,7 @@ RUNS = [
     run("dog", "B", 0, 7.0),
     run("dog", "B", 1, None),
 ]
+PLANNED = {"A": 4, "B": 4}
 
 
 def test_the_table_holds_what_a_hand_computes() -> None:
@@ -45,7 +46,7 @@ def test_the_table_holds_what_a_hand_computes() -> None:
     assert summary.differences["looks.spectrum_distance"]["A", "B"] == pytest.approx((3.0, None, None, 3))
     assert summary.flags["fog"]["A"][:2] == (1, 3)
     assert summary.flags["fog"]["B"][:2] == (2, 4)
-    text = document("pair", "a command", 8, RUNS, summary)
+    text = document("pair", "a command", PLANNED, RUNS, summary, {})
     assert "| distance of spectrum (dB) ↓ | 3.00 | 6.00 (3 runs) | floor 0.40 |" in text
     assert "| distance of spectrum (dB) ↓ | +3.00 |" in text
     assert "| fog | 1 of 3 [6%, 79%] | 2 of 4 [15%, 85%] |" in text
@@ -54,15 +55,26 @@ def test_the_table_holds_what_a_hand_computes() -> None:
 def test_six_prompts_have_intervals() -> None:
     """Oracle: six prompts of one figure each method: they have no spread, and 3 is not 0."""
     runs = [run(prompt, method, 0, at) for prompt in "abcdef" for method, at in (("A", 1.0), ("B", 4.0))]
-    text = document("six", "a command", 8, runs, summarise(runs, {}))
+    text = document("six", "a command", {"A": 6, "B": 6}, runs, summarise(runs, {}), {})
     assert "| distance of spectrum (dB) ↓ | 1.00 [1.00, 1.00] | 4.00 [4.00, 4.00] | floor 0.40 |" in text
     assert "| distance of spectrum (dB) ↓ | **+3.00** [+3.00, +3.00] |" in text
 
 
 def test_a_figure_that_nobody_measured_is_a_dash() -> None:
     """Oracle: no run has geometry, and the table says so instead of leaving the line out."""
-    text = document("pair", "a command", 8, RUNS, summarise(RUNS, {}))
+    text = document("pair", "a command", PLANNED, RUNS, summarise(RUNS, {}), {})
     assert "| silhouette IoU, share of ceiling (%) ↑ | – | – |  |" in text
+
+
+def test_runs_that_are_not_there_are_counted_and_say_why() -> None:
+    """Oracle: A has three of four, B all of four, C none of two; what stopped one is told."""
+    why = {"dog-a-seed1": "the mesh has vanished"}
+    text = document("pair", "a command", PLANNED | {"C": 2}, RUNS, summarise(RUNS, {}), why)
+    assert "7 runs of 10" in text
+    assert "no mean counts those that are not: 3 of 4 by A, 0 of 2 by C." in text
+    assert "- dog-a-seed1 failed: the mesh has vanished" in text
+    whole = document("pair", "a command", {"A": 3, "B": 4}, RUNS, summarise(RUNS, {}), {})
+    assert "Not all runs are there" not in whole
 
 
 def test_diversity_is_one_case_a_prompt() -> None:
@@ -97,7 +109,7 @@ def test_a_run_in_words_says_what_was_not_measured() -> None:
 
 def test_every_figure_is_explained() -> None:
     """Oracle: the text under the tables has a line for each line of the table."""
-    text = document("pair", "a command", 8, RUNS, summarise(RUNS, {}))
+    text = document("pair", "a command", PLANNED, RUNS, summarise(RUNS, {}), {})
     for figure in FIGURES:
         assert f"{figure.title}" in text.split("## What the figures mean")[1]
         assert figure.meaning in text
@@ -111,4 +123,4 @@ def test_prompts_the_prior_never_saw_stand_apart() -> None:
         SEEN: 2.0,
         UNSEEN: 1.0,
     }
-    assert f"## {UNSEEN}" in document("pair", "a command", 3, runs, summarise(runs, {}))
+    assert f"## {UNSEEN}" in document("pair", "a command", {"A": 3}, runs, summarise(runs, {}), {})
