@@ -162,14 +162,14 @@ def test_a_sweep_shows_the_stages_and_adds_them_up(whole: Path) -> None:
 def test_an_evaluation_counts_every_stage(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Oracle: by the stages' own manifests: steps, and rows of the UNet, of which SDS asks two a view."""
+    """Oracle: the stages' settings: their steps, and rows of the UNet, of which SDS asks two a view."""
     monkeypatch.setattr(looks, "CACHE", tmp_path / "samples")
     judge = write_tiny_clip(tmp_path, 16)
     found = measurements.evaluate(Path(shutil.copytree(whole, tmp_path / "run")), str(judge))
-    stages = [read_manifest(whole / stage) for stage in (".", "coarse")]
-    assert found["step"] == sum(stage["step"] for stage in stages) == 6
-    views = sum(stage["step"] * stage["config"]["batch_size"] for stage in stages)
-    assert found["figures"]["cost"]["unet_rows"] == pytest.approx(2 * views)
+    told = stages(*SMALL, "system=magic3d", f"out={whole}")
+    assert found["step"] == sum(stage.steps for stage in told) == 6
+    views = sum(stage.steps * stage.batch_size for stage in told)
+    assert found["figures"]["cost"]["unet_rows"] == 2 * views
 
 
 def test_every_stage_is_priced(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
