@@ -1,8 +1,9 @@
 """The turntable against itself: does the surface that one view shows stand where its neighbour sees it?
 
-Colour does not depend on the view here, so a disagreement is one of geometry: a surface point of one view,
-carried over into the view 15 degrees on, must meet the same colour at the same distance there, unless
-something stands in front of it.  Fog and depth that is only painted on do not survive that.
+Colour does not depend on the view here (but for a mesh's material, whose gloss counts as a disagreement), so
+a disagreement is one of geometry: a surface point of one view, carried over into the view 15 degrees on, must
+meet the same colour at the same distance there, unless something stands in front of it.  Fog and depth that
+is only painted on do not survive that.
 """
 
 from dataclasses import dataclass
