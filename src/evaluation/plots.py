@@ -15,6 +15,7 @@ from src.run.checkpoint import write_atomically
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A8A8A", "#6A3D2E")
 MARKS = "os^Dv<>x"
 PANEL = 3.2  # inches
+LETTER = 0.065  # inches of a legend's 8 points, on average
 
 
 def mark(index: int) -> str:
@@ -53,7 +54,7 @@ def against(table: Path, x: str, along: str, panels: Mapping[str, str], out: Pat
                 _draw(panel, drawn, index, name)
         panel.set_xlabel(along, fontsize=9)
         dress(panel, title)
-    legend(figure, len(names))
+    legend(figure)
     if endless:
         figure.suptitle(f"not drawn, {x} being infinite: {', '.join(endless)}", fontsize=8)
     path = out.with_suffix(".png")
@@ -68,12 +69,14 @@ def png(figure: Any) -> bytes:
     return file.getvalue()
 
 
-def legend(figure: Any, columns: int) -> None:
-    """One legend below all panels, of whatever any of them shows."""
+def legend(figure: Any) -> None:
+    """One legend below all panels, of whatever any of them shows; as many columns as there is room for."""
     named: dict[str, Any] = {}
     for panel in figure.axes:
         handles, labels = panel.get_legend_handles_labels()
         named |= dict(zip(labels, handles, strict=True))
+    entry = 0.6 + LETTER * max(map(len, named), default=0)
+    columns = min(max(1, int(figure.get_figwidth() / entry)), max(1, len(named)))
     where = "outside lower center"
     figure.legend(named.values(), named, loc=where, ncols=columns, fontsize=8, frameon=False)
 

@@ -1,6 +1,7 @@
 """How far losses should overshoot, beside what they do, in 2-D and in 3-D: `python -m src.evaluation.theory`.
 
     python -m src.evaluation.theory cells=outputs/ambiguity/cells.csv suite=outputs/gallery/plot.csv
+    python -m src.evaluation.theory 'cells=[outputs/ambiguity/cells.csv,outputs/cuts/cells.csv]' suite=...
 
 Joins what src.evaluation.ambiguity and src.evaluation.suite.plot measured of the same methods, and leaves
 OUT.png and OUT.md.  R is of Gaussians (src/evaluation/overshoot.py), of the spread that each prompt's own
@@ -42,8 +43,8 @@ MARK = "R beside"  # by which a table of ours is known
 class Settings:
     """What the command line can change."""
 
-    cells: str = "outputs/ambiguity/cells.csv"
-    suite: str = ""  # a suite's plot.csv
+    cells: str = "outputs/ambiguity/cells.csv"  # or several
+    suite: str = ""  # a suite's plot.csv, or several
     out: str = "outputs/theory"  # .png and .md
 
     def __post_init__(self) -> None:
@@ -51,8 +52,13 @@ class Settings:
             raise UserError("suite is missing: name a suite's plot.csv, as in suite=outputs/gallery/plot.csv")
 
 
-def rows_of(path: Path, setting: str, columns: Sequence[str]) -> list[dict[str, str]]:
-    """A CSV that has these columns; raises UserError for any other file."""
+def rows_of(said: str, setting: str, columns: Sequence[str]) -> list[dict[str, str]]:
+    """The rows of one CSV or a list of them; raises UserError for a file without these columns."""
+    paths = [Path(path.strip()) for path in said.strip("[]").split(",")]
+    return [row for path in paths for row in _rows(path, setting, columns)]
+
+
+def _rows(path: Path, setting: str, columns: Sequence[str]) -> list[dict[str, str]]:
     try:
         rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -67,11 +73,14 @@ def rows_of(path: Path, setting: str, columns: Sequence[str]) -> list[dict[str, 
 def joined(
     cells: Sequence[Mapping[str, str]], suite: Sequence[Mapping[str, str]]
 ) -> dict[str, dict[str, Any]]:
-    """By method: its mean R, and an Interval for every figure that was measured of it."""
+    """By method: its mean R, and an Interval for every figure that was measured of it.
+
+    A prompt or figure that is there twice counts once, as it was last.
+    """
     found: dict[str, dict[str, Any]] = {}
     for method in dict.fromkeys(row["method"] for row in cells if row["method"] != OWN):
         of = [row for row in cells if row["method"] == method]
-        found[method] = {"R": fmean(float(row["R"]) for row in of)}
+        found[method] = {"R": fmean({row["prompt"]: float(row["R"]) for row in of}.values())}
         for figure in IN_2D:
             if cases := {(row["prompt"], 0): float(row[figure]) for row in of if row[figure]}:
                 found[method][figure] = mean_interval(cases)
@@ -119,7 +128,7 @@ def draw(found: Mapping[str, Mapping[str, Any]]) -> bytes:
         panel.axhline(1 if figure == "size" else 0, color="#8A8A8A", linewidth=0.8)
         panel.set_xlabel("R, by the theory", fontsize=9)
         dress(panel, title)
-    legend(sheet, 4)
+    legend(sheet)
     return png(sheet)
 
 
@@ -128,8 +137,8 @@ def main(arguments: list[str]) -> int:
     """Exit code 0, 2 after one sentence about what the user can put right."""
     cfg = parse(Settings, arguments)
     check_installed()
-    cells = rows_of(Path(cfg.cells), "cells", ["prompt", "method", "R", *IN_2D])
-    suite = rows_of(Path(cfg.suite), "suite", ["figure", "method", "mean", "low", "high", "runs"])
+    cells = rows_of(cfg.cells, "cells", ["prompt", "method", "R", *IN_2D])
+    suite = rows_of(cfg.suite, "suite", ["figure", "method", "mean", "low", "high", "runs"])
     picture, text = to_write(f"{cfg.out}.png"), to_write(f"{cfg.out}.md")
     check_own(text.parent, "out", {text.name: f"| {MARK} |"}, [picture.name])
     found = joined(cells, suite)

@@ -43,6 +43,19 @@ def test_both_halves_stand_in_one_row(tmp_path: Path) -> None:
     assert csd.endswith("| – | – |")
 
 
+def test_tables_of_several_commands_stand_in_one(tmp_path: Path) -> None:
+    """Oracle: what one table has alone is there; what both have counts once: R of 2 and 3 is 2.5."""
+    said = written(tmp_path)
+    head, _, _, lion, *_ = CELLS.splitlines(keepends=True)
+    (tmp_path / "more.csv").write_text(head + lion + "a lion,NFSD 7.5 + loss.cut=50,33,1,0.5,1\n")
+    cells = f"cells=[{tmp_path / 'cells.csv'}, {tmp_path / 'more.csv'}]"
+    assert theory.main([*said, cells]) == 0
+    _, _, nfsd, low, csd = (tmp_path / "theory.md").read_text("utf-8").splitlines()
+    assert nfsd.startswith("| NFSD 7.5 | 2.5 | +1.50 |")
+    assert low.startswith("| NFSD 7.5 + loss.cut=50 | 33 | +1.00 |")
+    assert csd.startswith("| CSD 7.5 | inf |")
+
+
 def test_what_overshoots_without_end_is_drawn(tmp_path: Path) -> None:
     """Oracle: both methods' colours, of the palette's first two, are in the picture."""
     assert theory.main(written(tmp_path)) == 0
