@@ -115,7 +115,7 @@ def evaluate(folder: Path, judge_name: str) -> dict[str, Any]:
         "loss": cfg.loss_name,
         "guidance_scale": cfg.loss.guidance_scale,
         "seed": cfg.seed,
-        "step": step + sum(read_manifest(stage)["step"] for stage in before),  # of all stages
+        "step": step + sum(read_manifest(stage).get("step", 0) for stage in before),  # of all stages
         "figures": figures,
         "not_measured": not_measured,
         "judge": {"name": judge.name, "errors": {name: error_beside(judge, name) for name in ATTRIBUTES}},
