@@ -8,7 +8,7 @@ take the same optimiser step.  Process 0 alone writes and speaks.
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from typing import NamedTuple
 
 import torch
@@ -69,11 +69,12 @@ class Ranks(NamedTuple):
         if self.world == 1:
             return numbers
         there = numbers.cuda() if distributed.get_backend() == "nccl" else numbers
-        try:
+        with suppress(RuntimeError):
             distributed.all_reduce(there, getattr(distributed.ReduceOp, op))
-        except RuntimeError as error:
-            raise UserError(f"{ENDED}checkpoint") from error
-        return there
+            return there
+        # Raised out here, since torch's own error holds on to its group, whose threads would outlive `join`
+        # and may abort a process that is ending.
+        raise UserError(f"{ENDED}checkpoint")
 
 
 def local_rank() -> int | None:

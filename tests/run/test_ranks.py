@@ -6,6 +6,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -86,14 +88,15 @@ def test_each_process_takes_a_device_of_its_own(tmp_path: Path, monkeypatch: pyt
         pass
 
 
-def two(out: Path, *settings: str) -> list[subprocess.Popen[str]]:
-    """Two processes of one run, as torchrun starts them."""
+@contextmanager
+def two(out: Path, *settings: str) -> Iterator[list[subprocess.Popen[str]]]:
+    """Two processes of one run, as torchrun starts them, and their end."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "src.train", "prompt=a red cube", f"out={out}", *TINY, *settings]
     meet = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
-    return [
+    running = [
         subprocess.Popen(
             command,
             cwd=ROOT,
@@ -104,6 +107,12 @@ def two(out: Path, *settings: str) -> list[subprocess.Popen[str]]:
         )
         for rank in range(2)
     ]
+    try:
+        yield running
+    finally:
+        for process in running:
+            process.kill()
+            process.communicate()
 
 
 def tensors(out: Path) -> dict[str, torch.Tensor]:
@@ -118,10 +127,10 @@ def test_two_processes_make_the_same_object_as_one(tmp_path: Path) -> None:
     That the two are alike bit for bit they check themselves; one process goes on where they stopped.
     """
     long = ["steps=20", "batch_size=3", "logging.preview_every=100", "logging.checkpoint_every=100"]
-    running = two(tmp_path / "two", *long)
-    alone = tiny(tmp_path / "one", *long)
-    train(alone)
-    said = [process.communicate(timeout=120) for process in running]
+    with two(tmp_path / "two", *long) as running:
+        alone = tiny(tmp_path / "one", *long)
+        train(alone)
+        said = [process.communicate(timeout=120) for process in running]
     assert [process.returncode for process in running] == [0, 0], said
     assert said[1][0] == "preset smoke: as given\n"  # then the second is silent
     told = [json.loads((tmp_path / name / "manifest.json").read_text()) for name in ("one", "two")]
@@ -139,12 +148,28 @@ def test_two_processes_make_the_same_object_as_one(tmp_path: Path) -> None:
 
 def test_who_is_left_alone_says_so(tmp_path: Path) -> None:
     """Oracle: one sentence and exit code 2 where the other process is killed."""
-    running = two(tmp_path, "steps=100000", "logging.preview_every=100000", "logging.checkpoint_every=20")
-    while not list(tmp_path.glob("checkpoints/*.safetensors")):
-        time.sleep(0.05)
-        assert [process.poll() for process in running] == [None, None]
-    running[1].kill()
-    said = running[0].communicate(timeout=60)
-    assert running[0].returncode == 2
-    assert "another process of this run has ended" in said[1]
-    running[1].communicate()
+    settings = ["steps=100000", "logging.preview_every=100000", "logging.checkpoint_every=20"]
+    with two(tmp_path, *settings) as running:
+        while not list(tmp_path.glob("checkpoints/*.safetensors")):
+            time.sleep(0.05)
+            assert [process.poll() for process in running] == [None, None]
+        running[1].kill()
+        said = running[0].communicate(timeout=60)[1]
+    assert "another process of this run has ended" in said
+    assert running[0].returncode == 2, said
+
+
+def test_a_lost_process_leaves_nothing_of_torchs_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: the error that is raised has no other behind it, whose frames would keep the group's threads.
+
+    They outlived destroy_process_group then, and a process was once aborted where it should have said so.
+    """
+
+    def lost(*_: object) -> None:
+        raise RuntimeError("connection closed by peer")
+
+    monkeypatch.setattr(distributed, "get_backend", lambda: "gloo")
+    monkeypatch.setattr(distributed, "all_reduce", lost)
+    with pytest.raises(UserError, match="another process of this run has ended") as said:
+        Ranks(0, 2).wait()
+    assert (said.value.__cause__, said.value.__context__) == (None, None)
