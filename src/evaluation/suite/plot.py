@@ -36,6 +36,7 @@ SHOWN = (
     "looks.spectrum_detail",
     "looks.saturation_excess",
     "looks.diversity",
+    "cost.unet_rows",
 )
 COLUMNS = 3
 MARK = "means, 95% intervals"  # by which a table of ours is known
