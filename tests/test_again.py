@@ -85,6 +85,14 @@ def test_a_list_of_the_users_own(tmp_path: Path) -> None:
         command_line.prompt_list("prompts", "nosuch.yaml", CONF)
 
 
+def test_the_vague_list_is_its_two_grades() -> None:
+    """Oracle: the lists that the same questions are asked from in 2-D."""
+    whole, anything, classes = (
+        command_line.prompt_list("prompts", name, CONF) for name in ("vague", "vague_1", "vague_2")
+    )
+    assert whole == anything + classes
+
+
 @pytest.mark.parametrize("typed", ['"a","b, c"', "'a','b, c'", '"a", "b, c"'])
 def test_several_quoted_prompts_are_several(typed: str) -> None:
     """Oracle: two prompts under --multirun, a sentence without; one quoted text is the user's own."""
