@@ -5,6 +5,7 @@ Every process holds the whole scene and renders its share of a step's views; num
 take the same optimiser step.  Process 0 alone writes and speaks.
 """
 
+import importlib
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -72,8 +73,7 @@ class Ranks(NamedTuple):
         with suppress(RuntimeError):
             distributed.all_reduce(there, getattr(distributed.ReduceOp, op))
             return there
-        # Raised out here, since torch's own error holds on to its group, whose threads would outlive `join`
-        # and may abort a process that is ending.
+        # Raised out here, since torch's own error holds on to its group, which is to end with `join`.
         raise UserError(f"{ENDED}checkpoint")
 
 
@@ -122,6 +122,10 @@ def join(cfg: RunConfig) -> Iterator[Ranks]:
     on_cuda = cfg.device != "cpu" and torch.cuda.is_available()
     if on_cuda:
         take_own_device(cfg, torch.cuda.device_count())
+    # Loaded while there is no group: its functions have the group of that moment for a default, so loaded
+    # later (by an optimiser's first step) they hold on to it, and a thread of gloo's that outlives `join` may
+    # abort a process that is ending.
+    importlib.import_module("torch.distributed.nn.functional")
     distributed.init_process_group("nccl" if on_cuda else "gloo")
     try:
         with open(os.devnull, "w") as nobody, redirect_stdout(sys.stdout if ranks.first else nobody):

@@ -89,16 +89,15 @@ def test_each_process_takes_a_device_of_its_own(tmp_path: Path, monkeypatch: pyt
 
 
 @contextmanager
-def two(out: Path, *settings: str) -> Iterator[list[subprocess.Popen[str]]]:
-    """Two processes of one run, as torchrun starts them, and their end."""
+def two(*command: str) -> Iterator[list[subprocess.Popen[str]]]:
+    """Python, twice, as torchrun starts it, and the end of both."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "src.train", "prompt=a red cube", f"out={out}", *TINY, *settings]
     meet = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
     running = [
         subprocess.Popen(
-            command,
+            [sys.executable, *command],
             cwd=ROOT,
             env=os.environ | meet | {"RANK": str(rank)},
             stdout=subprocess.PIPE,
@@ -115,6 +114,11 @@ def two(out: Path, *settings: str) -> Iterator[list[subprocess.Popen[str]]]:
             process.communicate()
 
 
+def training(out: Path, *settings: str) -> list[str]:
+    """What to give Python for a run."""
+    return ["-m", "src.train", "prompt=a red cube", f"out={out}", *TINY, *settings]
+
+
 def tensors(out: Path) -> dict[str, torch.Tensor]:
     newest = max((out / "checkpoints").glob("*.safetensors"))
     with safe_open(newest, framework="pt") as file:
@@ -127,7 +131,7 @@ def test_two_processes_make_the_same_object_as_one(tmp_path: Path) -> None:
     That the two are alike bit for bit they check themselves; one process goes on where they stopped.
     """
     long = ["steps=20", "batch_size=3", "logging.preview_every=100", "logging.checkpoint_every=100"]
-    with two(tmp_path / "two", *long) as running:
+    with two(*training(tmp_path / "two", *long)) as running:
         alone = tiny(tmp_path / "one", *long)
         train(alone)
         said = [process.communicate(timeout=120) for process in running]
@@ -149,7 +153,7 @@ def test_two_processes_make_the_same_object_as_one(tmp_path: Path) -> None:
 def test_who_is_left_alone_says_so(tmp_path: Path) -> None:
     """Oracle: one sentence and exit code 2 where the other process is killed."""
     settings = ["steps=100000", "logging.preview_every=100000", "logging.checkpoint_every=20"]
-    with two(tmp_path, *settings) as running:
+    with two(*training(tmp_path, *settings)) as running:
         while not list(tmp_path.glob("checkpoints/*.safetensors")):
             time.sleep(0.05)
             assert [process.poll() for process in running] == [None, None]
@@ -159,10 +163,31 @@ def test_who_is_left_alone_says_so(tmp_path: Path) -> None:
     assert running[0].returncode == 2, said
 
 
+def test_the_group_ends_with_the_run() -> None:
+    """Oracle: a weak reference, though torch's own functions are loaded meanwhile, as a first step does.
+
+    A thread of a group that lives on wanted Python's lock once of a process that was ending, which was aborted.
+    """
+    script = """
+import importlib, weakref
+from torch import distributed
+from src.door import settings
+from src.run.ranks import join
+with join(settings("prompt=a red cube", "batch_size=2", "device=cpu")) as ranks:
+    importlib.import_module("torch._dynamo")
+    group = weakref.ref(distributed.group.WORLD)
+    ranks.wait()
+assert group() is None
+"""
+    with two("-c", script) as running:
+        said = [process.communicate(timeout=120) for process in running]
+    assert said == [("", ""), ("", "")]
+
+
 def test_a_lost_process_leaves_nothing_of_torchs_group(monkeypatch: pytest.MonkeyPatch) -> None:
     """Oracle: the error that is raised has no other behind it, whose frames would keep the group's threads.
 
-    They outlived destroy_process_group then, and a process was once aborted where it should have said so.
+    They would outlive destroy_process_group.
     """
 
     def lost(*_: object) -> None:
