@@ -7,7 +7,7 @@ no flag may name, and scenes made to fail; the hardest of the first and all of t
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -60,10 +60,6 @@ class Failures:
     loose_share: float
     thinness: float
     opacity_jump: float
-
-    def names(self) -> list[str]:
-        """The flags that are up."""
-        return [flag.name for flag in fields(self) if getattr(self, flag.name) is True]
 
 
 def flags(

@@ -3,12 +3,11 @@
 A hash grid and a small head, as a NeRF's colour is, so that a NeRF's can be taken over as it stands.
 """
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from src.scene.field import Field, FieldConfig, dense_layer
+from src.scene.field import FieldConfig, dense_layer
 from src.scene.hash_grid import HashGrid
 from src.streams import Streams
 
@@ -31,10 +30,3 @@ class TextureField(nn.Module):
         encoded = self.encoding(points.detach() / (2 * self.cfg.radius) + 0.5)
         hidden = functional.linear(encoded, self.color_hidden).relu()
         return (self.cfg.color_gain * functional.linear(hidden, self.color_out)).sigmoid()
-
-    @torch.no_grad()
-    def take_over(self, field: Field) -> None:
-        """Become the colours of a field of the same configuration."""
-        self.encoding.table.copy_(field.encoding.table)
-        self.color_hidden.copy_(field.color_hidden)
-        self.color_out.copy_(field.color_out)

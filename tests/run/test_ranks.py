@@ -166,7 +166,7 @@ def test_who_is_left_alone_says_so(tmp_path: Path) -> None:
 def test_the_group_ends_with_the_run() -> None:
     """Oracle: a weak reference, though torch's own functions are loaded meanwhile, as a first step does.
 
-    A thread of a group that lives on wanted Python's lock once of a process that was ending, which was aborted.
+    Threads of a group that lives on may abort a process that is ending.
     """
     script = """
 import importlib, weakref

@@ -109,12 +109,12 @@ def test_a_coloured_scene_is_its_latents_through_the_map() -> None:
     assert colored.draw(4, Streams(0, 1)("background")) is not None
 
 
-def test_a_texture_takes_over_a_fields_colours() -> None:
-    """Oracle: the field's own colours, bitwise; channels as asked for; every parameter learns."""
+def test_a_texture_is_a_fields_colours() -> None:
+    """Oracle: the field's own colours from its parameters, bitwise; channels as asked; all learn."""
     field, texture = Field(CFG, Streams(3, 0)), TextureField(CFG, 3, Streams(4, 0))
     with torch.no_grad():
         field.encoding.table.normal_(generator=torch.Generator().manual_seed(0))
-    texture.take_over(field)
+    texture.load_state_dict({name: field.state_dict()[name] for name in texture.state_dict()})
     assert torch.equal(texture(points()), field(points())[1])
     material = TextureField(CFG, 5, Streams(4, 0))
     values = material(points().requires_grad_())

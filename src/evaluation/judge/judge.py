@@ -78,10 +78,6 @@ class Judge:
             rows.append(self._model.text_projection(pooled))
         return F.normalize(torch.cat(rows), dim=-1)
 
-    def similarity(self, images: Float[Tensor, "N 3 H W"], texts: list[str]) -> Float[Tensor, "N P"]:
-        """Cosines of every picture with every sentence."""
-        return self.images(images) @ self.texts(texts).T
-
 
 def moved(images: Float[Tensor, "N 3 H W"]) -> list[Float[Tensor, "N 3 H W"]]:
     """The pictures in place, then moved by SHIFT along both diagonals; the border's pixels go on outwards."""
