@@ -1,6 +1,6 @@
 """What a surface looks like, asked for at its points: colours, or a physical material's numbers.
 
-A hash grid and a small head, as a NeRF's colour is, so that a NeRF's can be taken over as it stands.
+A hash grid and a small head, as a NeRF's colour is.
 """
 
 from jaxtyping import Float
